@@ -1,0 +1,158 @@
+"""The kinds of component: one registry each, the folder its components live in, its mmengine root."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of choice that a config can make.
+
+    Args:
+        name: the registry's name in ``gigakit.registry``, such as ``ATTENTIONS``.
+        label: its name at the command line, such as ``attention``.
+        package: the package whose modules register its components.
+        root: the mmengine root registry it is a child of, if any.
+        inherited: packages of mmengine or torch whose components the root offers too.
+        injected: arguments that the engine hands in at build, so a config does not.
+    """
+
+    name: str
+    label: str
+    package: str
+    root: str | None = None
+    inherited: tuple[str, ...] = ()
+    injected: tuple[str, ...] = ()
+
+
+_OWN = (
+    Kind("READERS", "reader", "gigakit.wsi.readers", injected=("path", "mpp")),
+    Kind("SEGMENTERS", "segmenter", "gigakit.wsi.segmenters"),
+    Kind("TILERS", "tiler", "gigakit.wsi.tilers"),
+    Kind("ATTENTIONS", "attention", "gigakit.nn.attention"),
+    Kind("POSITIONS", "position", "gigakit.nn.positions"),
+    Kind("BACKBONES", "backbone", "gigakit.nn.backbones"),
+    Kind("HEADS", "head", "gigakit.nn.heads"),
+    Kind("MASKINGS", "masking", "gigakit.data.maskings"),
+    Kind("LOSSES", "loss", "gigakit.ssl.losses"),
+    Kind("TASKS", "task", "gigakit.tasks"),
+)
+
+_CHILDREN = (
+    Kind("OBJECTIVES", "objective", "gigakit.ssl.objectives", "MODELS", ("mmengine.model",)),
+    Kind("DATASETS", "dataset", "gigakit.data.datasets", "DATASETS", ("mmengine.dataset",)),
+    Kind(
+        "SAMPLERS",
+        "sampler",
+        "gigakit.data.samplers",
+        "DATA_SAMPLERS",
+        ("mmengine.dataset",),
+        ("dataset", "seed"),
+    ),
+    Kind("AUGMENTATIONS", "augmentation", "gigakit.data.augmentations", "TRANSFORMS"),
+    Kind("METRICS", "metric", "gigakit.tasks.metrics", "METRICS", ("mmengine.evaluator",)),
+    Kind("HOOKS", "hook", "gigakit.engine.hooks", "HOOKS", ("mmengine.hooks",)),
+    Kind(
+        "LOOPS",
+        "loop",
+        "gigakit.engine.loops",
+        "LOOPS",
+        ("mmengine.runner",),
+        ("runner", "dataloader", "evaluator"),
+    ),
+    Kind(
+        "OPTIM_WRAPPERS",
+        "optim-wrapper",
+        "gigakit.engine.optim_wrappers",
+        "OPTIM_WRAPPERS",
+        ("mmengine.optim.optimizer",),
+        ("optimizer",),
+    ),
+    Kind(
+        "PARAM_SCHEDULERS",
+        "schedule",
+        "gigakit.engine.schedules",
+        "PARAM_SCHEDULERS",
+        ("mmengine.optim.scheduler",),
+        ("optimizer",),
+    ),
+    Kind(
+        "OPTIMIZERS",
+        "optimizer",
+        "gigakit.engine.optimizers",
+        "OPTIMIZERS",
+        ("torch.optim", "mmengine.optim.optimizer"),
+        ("params",),
+    ),
+    Kind(
+        "OPTIM_WRAPPER_CONSTRUCTORS",
+        "optim-wrapper-constructor",
+        "gigakit.engine.optim_wrappers",
+        "OPTIM_WRAPPER_CONSTRUCTORS",
+        ("mmengine.optim.optimizer",),
+        ("optim_wrapper_cfg", "paramwise_cfg"),
+    ),
+    Kind(
+        "MODEL_WRAPPERS",
+        "model-wrapper",
+        "gigakit.engine.model_wrappers",
+        "MODEL_WRAPPERS",
+        ("mmengine.model.wrappers",),
+        ("module",),
+    ),
+    Kind("RUNNERS", "runner", "gigakit.engine.runners", "RUNNERS", ("mmengine.runner",)),
+    Kind("RUNNER_CONSTRUCTORS", "runner-constructor", "gigakit.engine.runners", "RUNNER_CONSTRUCTORS"),
+    Kind("STRATEGIES", "strategy", "gigakit.engine.strategies", "STRATEGIES"),
+    Kind(
+        "WEIGHT_INITIALIZERS",
+        "weight-initializer",
+        "gigakit.nn.initializers",
+        "WEIGHT_INITIALIZERS",
+        ("mmengine.model",),
+    ),
+    Kind("EVALUATOR", "evaluator", "gigakit.tasks.evaluators", "EVALUATOR", ("mmengine.evaluator",)),
+    Kind("TASK_UTILS", "task-util", "gigakit.tasks.utils", "TASK_UTILS"),
+    Kind(
+        "VISUALIZERS",
+        "visualizer",
+        "gigakit.engine.visualization",
+        "VISUALIZERS",
+        ("mmengine.visualization",),
+    ),
+    Kind(
+        "VISBACKENDS",
+        "vis-backend",
+        "gigakit.engine.visualization",
+        "VISBACKENDS",
+        ("mmengine.visualization",),
+        ("save_dir",),
+    ),
+    Kind(
+        "LOG_PROCESSORS",
+        "log-processor",
+        "gigakit.engine.log_processors",
+        "LOG_PROCESSORS",
+        ("mmengine.runner",),
+    ),
+    Kind("INFERENCERS", "inferencer", "gigakit.tasks.inferencers", "INFERENCERS", ("mmengine.infer",)),
+    Kind(
+        "FUNCTIONS",
+        "function",
+        "gigakit.data.collate",
+        "FUNCTIONS",
+        ("mmengine.dataset",),
+        ("data_batch",),
+    ),
+)
+
+KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_OWN, *_CHILDREN)}
+
+
+def kind_by_label(label: str) -> Kind | None:
+    """Return the kind named at the command line, singular or plural, or ``None``."""
+    wanted = label.lower().replace("_", "-").removesuffix("s")
+    for kind in KINDS.values():
+        if wanted in (kind.label.removesuffix("s"), kind.name.lower().replace("_", "-").removesuffix("s")):
+            return kind
+    return None

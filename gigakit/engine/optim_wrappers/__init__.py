@@ -1,0 +1,1 @@
+"""engine/optim_wrappers."""
