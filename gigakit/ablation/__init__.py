@@ -1,1 +1,1 @@
-"""ablation."""
+"""Ablations: axes, the plan of their cells, its execution, and one table of what came out."""

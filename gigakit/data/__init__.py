@@ -1,1 +1,1 @@
-"""data."""
+"""Datasets, samplers, augmentations, masking and collation: from stored tiles to batches."""

@@ -1,1 +1,1 @@
-"""ssl."""
+"""Self-supervised objectives and the losses they are made of."""

@@ -1,1 +1,1 @@
-"""tasks."""
+"""Tasks around the encoders: preparing features, evaluating, drawing."""

@@ -1,1 +1,1 @@
-"""data/augmentations."""
+"""Augmentations and transforms of tiles' pixels and of slides' tile sequences."""

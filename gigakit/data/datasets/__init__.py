@@ -1,1 +1,1 @@
-"""data/datasets."""
+"""Datasets: one item is one slide, or one tile."""

@@ -1,1 +1,1 @@
-"""data/maskings."""
+"""Maskings: which tokens an objective hides from its encoder."""

@@ -1,1 +1,1 @@
-"""data/samplers."""
+"""Samplers: in which order the draws of a run visit a dataset."""

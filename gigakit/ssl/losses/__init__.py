@@ -1,1 +1,1 @@
-"""ssl/losses."""
+"""Losses: one number from predictions and targets."""

@@ -1,1 +1,1 @@
-"""ssl/objectives."""
+"""Objectives: what a pretraining run minimises."""

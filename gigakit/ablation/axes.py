@@ -1,0 +1,132 @@
+"""Axes: the choices that an ablation varies, from the recipe and from the registries."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from gigakit.core.catalogue import components
+from gigakit.core.errors import ConfigError
+from gigakit.core.kinds import Kind, kind_by_label
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One choice and the values it may take.
+
+    Args:
+        name: as the recipe calls it, such as ``mask_ratio``; its flag is ``--mask-ratio``.
+        key: dotted config key that it sets, such as ``model.mask_ratio``.
+        cells: values by label, as the recipe declares them.
+        open_values: any literal is a value, not just the declared ones.
+    """
+
+    name: str
+    key: str
+    cells: Mapping[str, Any] = field(default_factory=dict)
+    open_values: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def kind(self) -> Kind | None:
+        """The kind of component that the key holds, if it holds one."""
+        return kind_by_label(self.key.rsplit(".", 1)[-1])
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One value of one axis."""
+
+    axis: Axis
+    label: str
+    value: Any
+
+
+def recipe_axes(values: Mapping[str, Any]) -> dict[str, Axis]:
+    """Return the axes that a recipe declares in its ``ablation`` section, by name."""
+    axes = {}
+    for name, declared in values.get("ablation", {}).items():
+        cells = declared.get("cells")
+        if cells is None:
+            cells = {_label(value): value for value in declared["values"]}
+        axes[name] = Axis(name, declared["key"], cells, open_values="values" in declared)
+    return axes
+
+
+def free_axis(text: str) -> tuple[Axis, str]:
+    """Split ``key=v1,v2`` into an axis over any config key and the text of its values.
+
+    Raises:
+        ConfigError: the text has another form.
+    """
+    key, equals, chosen = text.partition("=")
+    if not equals or not key or not chosen:
+        raise ConfigError(f"cannot read '{text}'", where="--axis", fix="write --axis key=v1,v2")
+    return Axis(key.rsplit(".", 1)[-1], key, open_values=True), chosen
+
+
+def choose(axis: Axis, text: str) -> list[Choice]:
+    """Return the choices named by a comma-separated text.
+
+    A name is looked up among the recipe's cells first, then among the registered components of the
+    axis's kind (``MyAttention`` stands for ``dict(type="MyAttention")``), and last, where the axis
+    is open, read as a literal.
+
+    Raises:
+        ConfigError: a value is unknown, or named twice.
+    """
+    chosen = [_choice(axis, label) for label in split_values(text)]
+    labels = [choice.label for choice in chosen]
+    doubled = sorted({label for label in labels if labels.count(label) > 1})
+    if doubled or not chosen:
+        found = f"'{doubled[0]}' is named twice" if doubled else "no value is given"
+        raise ConfigError(found, where=axis.flag, fix="name each value once")
+    return chosen
+
+
+def split_values(text: str) -> list[str]:
+    """Split at the commas that are outside brackets: ``1,(2,3)`` has two values."""
+    parts, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _choice(axis: Axis, label: str) -> Choice:
+    if label in axis.cells:
+        return Choice(axis, label, axis.cells[label])
+    registered = components(axis.kind.name, axis.kind.package) if axis.kind else {}
+    if label in registered:
+        return Choice(axis, label, {"type": label})
+    if axis.open_values:
+        try:
+            return Choice(axis, label, ast.literal_eval(label))
+        except (ValueError, SyntaxError):
+            # a bare word is text, unless it can only be a misspelt component
+            if not registered:
+                return Choice(axis, label, label)
+    raise ConfigError(
+        f"'{label}' is not a value of this axis",
+        where=axis.flag,
+        fix=_suggestion(label, [*axis.cells, *registered]),
+    )
+
+
+def _suggestion(label: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(label, known, n=1, cutoff=0.5)
+    return f"did you mean '{near[0]}'?" if near else "choose from " + ", ".join(known)
+
+
+def _label(value: Any) -> str:
+    return str(value).replace(" ", "")

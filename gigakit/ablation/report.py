@@ -1,0 +1,134 @@
+"""One table of an ablation: quality beside cost, failed runs shown as failed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shlex
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from gigakit.ablation.execution import is_finished, read_result
+from gigakit.ablation.plan import Plan
+from gigakit.core.files import write_json, write_text
+
+QUALITY = ("r2", "cosine")
+BASELINES = {"mean": "baseline: mean embedding", "nearest": "baseline: nearest visible tile"}
+HEADER = (
+    "cell", "n", "R²", "cosine", "last loss", "parameters", "steps", "s/step", "CPU s", "peak MB",
+)  # fmt: skip
+_PREFIX = "val/reconstruction/"
+
+
+def collect(plan: Plan) -> list[dict[str, Any]]:
+    """Return one flat row per run: labels, seed, status, quality and cost."""
+    rows = []
+    for run in plan.runs:
+        folder = plan.out / run.folder
+        result = read_result(folder) or {}
+        finished = is_finished(folder, run)
+        status = "done" if finished else result.get("status", "not run")
+        row: dict[str, Any] = {"cell": run.cell, **run.labels, "seed": run.seed, "status": status}
+        if finished:
+            row |= {
+                key.removeprefix(_PREFIX): value for key, value in result["metrics"].items()
+            }
+            row |= {key: result[key] for key in COST}
+            row["notes"] = "; ".join(result.get("notes", []))
+        rows.append(row)
+    return rows
+
+
+COST = ("first_loss", "last_loss", "parameters", "steps", "seconds", "cpu_seconds", "peak_memory_mb")
+
+
+def write_report(plan: Plan, command: Sequence[str]) -> str:
+    """Write ``table.md``, ``results.csv`` and ``results.json``, and return the table's text.
+
+    Args:
+        plan: the ablation.
+        command: the command line that made it, for the footer.
+    """
+    rows = collect(plan)
+    table = _markdown(rows) + _footer(plan, rows, command)
+    write_text(plan.out / "table.md", table)
+    write_json(plan.out / "results.json", {"recipe": plan.recipe, "runs": rows})
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(plan.out / "results.csv", text.getvalue())
+    return table
+
+
+def table_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    """Return the table's body: one line a cell, then the two baselines."""
+    body = []
+    for cell in dict.fromkeys(row["cell"] for row in rows):
+        runs = [row for row in rows if row["cell"] == cell]
+        done = [row for row in runs if row["status"] == "done"]
+        if not done:
+            body.append((cell, "0", runs[0]["status"], *[""] * (len(HEADER) - 3)))
+            continue
+        body.append(
+            (
+                cell,
+                str(len(done)) + (f" of {len(runs)}" if len(done) < len(runs) else ""),
+                *(_spread(done, key, 4) for key in QUALITY),
+                _spread(done, "last_loss", 4),
+                f"{done[0]['parameters'] / 1e6:.1f} M",
+                str(done[0]["steps"]),
+                f"{_mean(done, 'seconds') / max(done[0]['steps'], 1):.3f}",
+                f"{_mean(done, 'cpu_seconds'):.0f}",
+                f"{_mean(done, 'peak_memory_mb'):.0f}",
+            )
+        )
+    done = [row for row in rows if row["status"] == "done"]
+    for name, title in BASELINES.items():
+        if done:
+            scores = (_spread(done, f"{key}_{name}", 4) for key in QUALITY)
+            body.append((title, "", *scores, *[""] * (len(HEADER) - 4)))
+    return body
+
+
+def _markdown(rows: Sequence[dict[str, Any]]) -> str:
+    lines = ["| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
+    lines += ["| " + " | ".join(line) + " |" for line in table_rows(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _footer(plan: Plan, rows: Sequence[dict[str, Any]], command: Sequence[str]) -> str:
+    done = [row for row in rows if row["status"] == "done"]
+    lines = [
+        "",
+        "R² and cosine: raw embeddings of hidden tiles, fixed seeded masks, no augmentation, the "
+        "same questions in every cell. ± is the standard deviation over seeds; n counts seeds."
+        + (" One seed says nothing about chance." if all(row["seed"] == 0 for row in rows) else ""),
+    ]
+    if len({row["parameters"] for row in done}) > 1:
+        lines.append("Cells differ in parameters.")
+    if len({row["steps"] for row in done}) > 1:
+        lines.append("Cells differ in steps: the budgets are not equal.")
+    for cell in dict.fromkeys(row["cell"] for row in done):
+        notes = next(row["notes"] for row in done if row["cell"] == cell)
+        lines += [f"{cell}: {notes}."] if notes else []
+    failed = [f"{row['cell']}, seed {row['seed']}" for row in rows if row["status"] != "done"]
+    if failed:
+        lines.append("Not finished: " + "; ".join(failed) + ".")
+    lines.append(f"Recipe {plan.name}; made by `{shlex.join(command)}`.")
+    return "\n\n".join(lines).lstrip("\n").join(["\n", "\n"])
+
+
+def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
+    return statistics.fmean(row[key] for row in rows)
+
+
+def _spread(rows: Sequence[dict[str, Any]], key: str, digits: int) -> str:
+    values = [row[key] for row in rows if row.get(key) is not None and math.isfinite(row[key])]
+    if not values:
+        return "n/a"
+    mean = f"{statistics.fmean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

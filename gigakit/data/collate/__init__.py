@@ -1,0 +1,1 @@
+"""Collate functions: from a list of samples to a batch."""

@@ -1,0 +1,115 @@
+"""Slides as sequences of stored tile embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Dataset
+
+from gigakit.core.errors import ConfigError, StoreError
+from gigakit.core.seeding import fold_in, random_generator
+from gigakit.data.slide_sample import Masking, SlideAugmentation, SlideSample
+from gigakit.registry import AUGMENTATIONS, DATASETS, MASKINGS
+from gigakit.wsi.features import read_features
+
+# words that keep the uses of one draw's seed apart
+_AUGMENT, _MASK, _STEP = 0, 1, 2
+
+
+@DATASETS.register_module()
+class SlideFeatures(Dataset[dict[str, Any]]):
+    """The feature files of a cohort; one item is one augmented view of one slide.
+
+    Everything random about a view follows from ``(seed, draw)``, so an item is the same in whatever
+    worker, batch or resumed run it is read.
+
+    Args:
+        root: folder of ``<slide_id>.h5`` feature files; ``None`` in a recipe means the folder that
+            its preparation writes.
+        slide_ids: the slides to use; ``None`` takes every file of the folder, by name.
+        views_per_slide: times an epoch visits each slide; 1 for a cohort, more for a single slide.
+        augmentations: configs from AUGMENTATIONS, applied in order to the sequence.
+        masking: config from MASKINGS that fixes each view's ``token_mask``; ``None`` leaves the
+            choice to the objective.
+        seed: seed of augmentation, masking and of the ``seed`` handed to the objective.
+
+    Raises:
+        ConfigError: no folder, or views_per_slide under 1.
+        StoreError: no feature file, a missing one, or one of another width.
+    """
+
+    metainfo: dict[str, Any] = {}
+
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        slide_ids: Sequence[str] | None = None,
+        views_per_slide: int = 1,
+        augmentations: Sequence[dict[str, Any]] = (),
+        masking: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        if root is None:
+            raise ConfigError(
+                "no folder of feature files", where="SlideFeatures.root", fix="set it, or a cohort"
+            )
+        if views_per_slide < 1:
+            raise ConfigError(
+                f"got {views_per_slide}", where="SlideFeatures.views_per_slide", fix="give 1 or more"
+            )
+        self.root = Path(root)
+        self.files = _feature_files(self.root, slide_ids)
+        self.views_per_slide = views_per_slide
+        self.augmentations: list[SlideAugmentation] = [
+            AUGMENTATIONS.build(dict(augmentation)) for augmentation in augmentations
+        ]
+        self.masking: Masking | None = MASKINGS.build(dict(masking)) if masking else None
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.files) * self.views_per_slide
+
+    def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
+        """Return one view.
+
+        Args:
+            key: ``(index, draw)`` from a resumable sampler, or an index that is its own draw.
+
+        Returns:
+            ``features`` (L, D) float32, ``grid`` (L, 2) float64, ``seed``, ``slide_id`` and, with a
+            masking, ``token_mask`` (L,) bool.
+        """
+        index, draw = key if isinstance(key, tuple) else (key, key)
+        file = self.files[index % len(self.files)]
+        stored = read_features(file)
+        sample = SlideSample(stored.features, stored.grid)
+        generator = random_generator(self.seed, _AUGMENT, draw)
+        for augment in self.augmentations:
+            sample = augment(sample, generator)
+        item: dict[str, Any] = {
+            "features": torch.from_numpy(sample.features),
+            "grid": torch.from_numpy(sample.grid),
+            "seed": fold_in(self.seed, _STEP, draw),
+            "slide_id": stored.slide_id,
+        }
+        if self.masking is not None:
+            mask = self.masking(len(sample), random_generator(self.seed, _MASK, draw))
+            item["token_mask"] = torch.from_numpy(mask)
+        return item
+
+
+def _feature_files(root: Path, slide_ids: Sequence[str] | None) -> list[Path]:
+    if slide_ids is None:
+        files = sorted(root.glob("*.h5"))
+    else:
+        files = [root / f"{slide_id}.h5" for slide_id in slide_ids]
+    for file in files:
+        if not file.is_file():
+            raise StoreError("no such feature file", where=file, fix="run gigakit embed")
+    if not files:
+        raise StoreError("holds no feature files (*.h5)", where=root, fix="run gigakit embed")
+    return files

@@ -1,0 +1,50 @@
+"""An endless sampler whose place in a run is one number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sized
+
+from mmengine.dist import get_dist_info
+from torch.utils.data import Sampler
+
+from gigakit.core.seeding import random_generator
+from gigakit.registry import SAMPLERS
+
+
+@SAMPLERS.register_module()
+class ResumableSampler(Sampler[tuple[int, int]]):
+    """Yield ``(index, draw)`` without end; draw ``n`` is the same whenever and wherever it is made.
+
+    Epoch ``e`` visits the dataset in the order of a permutation that depends on ``(seed, e)`` alone.
+    Rank ``r`` of ``W`` takes the draws ``r, r + W, ...``; a resumed run sets :attr:`start` to the
+    draws all ranks have consumed, so nothing is read again.
+
+    Args:
+        dataset: what is sampled; handed in by the runner.
+        shuffle: draw a permutation per epoch; otherwise visit in order.
+        seed: seed of the order; handed in by the runner. ``None`` counts as 0.
+    """
+
+    def __init__(self, dataset: Sized, *, shuffle: bool = True, seed: int | None = None) -> None:
+        self.draws_per_epoch = len(dataset)
+        self.shuffle = shuffle
+        self.seed = seed or 0
+        self.start = 0
+        self.rank, self.world_size = get_dist_info()
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        """Yield this rank's draws from :attr:`start` on."""
+        draw = self.start + self.rank
+        epoch, order = -1, range(0)
+        while True:
+            if draw // self.draws_per_epoch != epoch:
+                epoch = draw // self.draws_per_epoch
+                order = self._order(epoch)
+            yield int(order[draw % self.draws_per_epoch]), draw
+            draw += self.world_size
+
+    def _order(self, epoch: int) -> range:
+        if not self.shuffle:
+            return range(self.draws_per_epoch)
+        permutation: range = random_generator(self.seed, epoch).permutation(self.draws_per_epoch)
+        return permutation

@@ -1,0 +1,40 @@
+"""One slide as a sequence of tile embeddings, as augmentations and maskings see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SlideSample:
+    """A slide's tiles in reading order.
+
+    Args:
+        features: tile embeddings, ``(L, D)`` float32.
+        grid: positions in tiles, ``(L, 2)`` float64, column then row.
+    """
+
+    features: np.ndarray
+    grid: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+class SlideAugmentation(Protocol):
+    """Changes a slide's sequence, drawing only from the generator handed in."""
+
+    def __call__(self, sample: SlideSample, generator: np.random.Generator) -> SlideSample:
+        """Return the augmented slide."""
+        ...
+
+
+class Masking(Protocol):
+    """Chooses the tokens to hide, drawing only from the generator handed in."""
+
+    def __call__(self, length: int, generator: np.random.Generator) -> np.ndarray:
+        """Return ``(L,)`` bool, True = masked out."""
+        ...

@@ -1,0 +1,151 @@
+"""Masked autoencoding of a slide's tile embeddings: the slide encoder's pretraining.
+
+Shapes: B slides, L tiles of the longest slide, V visible tiles of the fullest one, D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor, nn
+
+from gigakit.core.errors import ConfigError
+from gigakit.core.token_masks import random_token_mask
+from gigakit.core.seeding import random_generator
+from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
+
+Mode = Literal["tensor", "loss", "predict"]
+
+
+@OBJECTIVES.register_module()
+class MaskedAutoencoder(BaseModel):  # type: ignore[misc]
+    """Hide most tiles of a slide, encode the rest, predict the embeddings of the hidden ones.
+
+    The encoder sees the visible tiles and its cls token only, so masked tiles shorten the sequence
+    before attention cuts it into segments. The decoder sees all positions, with a learned token in
+    place of what is hidden. The mask of a view follows from the ``seed`` of its batch entry, so it
+    depends neither on the batch it is in nor on the rank that computes it.
+
+    Args:
+        encoder: config from BACKBONES of the slide encoder; its ``input_dim`` comes from here.
+        decoder: config from HEADS; its input and output widths come from here.
+        loss: config from LOSSES.
+        mask_ratio: fraction of tiles to hide; MAE's 0.75, the paper does not state its own.
+        input_dim: width of the tile embeddings; ``None`` in a recipe takes it from the data.
+        data_preprocessor: mmengine's, which moves batches to the device.
+
+    Raises:
+        ConfigError: mask_ratio outside [0, 1), or input_dim still unknown.
+
+    Source: Prov-GigaPath, Methods, slide-level pretraining; MAE (He et al. 2022) section 3.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: dict[str, Any],
+        decoder: dict[str, Any],
+        loss: dict[str, Any] | None = None,
+        mask_ratio: float = 0.75,
+        input_dim: int | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor)
+        if not 0.0 <= mask_ratio < 1.0:
+            raise ConfigError(
+                f"got {mask_ratio}", where="model.mask_ratio", fix="give 0 <= mask_ratio < 1"
+            )
+        if input_dim is None:
+            raise ConfigError(
+                "the width of the tile embeddings is unknown", where="model.input_dim", fix="set it"
+            )
+        self.mask_ratio = mask_ratio
+        self.encoder: nn.Module = BACKBONES.build({"input_dim": input_dim, **encoder})
+        self.decoder: nn.Module = HEADS.build(
+            {"input_dim": self.encoder.width, "output_dim": input_dim, **decoder}
+        )
+        self.loss: nn.Module = LOSSES.build(loss or {"type": "MaskedEmbeddingLoss"})
+
+    def forward(
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor,
+        seed: Tensor | None = None,
+        token_mask: Tensor | None = None,
+        slide_id: list[str] | None = None,
+        mode: Mode = "tensor",
+    ) -> Tensor | dict[str, Tensor] | list[dict[str, Any]]:
+        """Predict the embeddings of hidden tiles.
+
+        Args:
+            features: ``(B, L, D)`` tile embeddings.
+            grid: ``(B, L, 2)`` positions in tiles.
+            padding_mask: ``(B, L)`` bool, True = padding, on the right.
+            seed: ``(B,)`` int64 that fixes each slide's mask where ``token_mask`` is not given.
+            token_mask: ``(B, L)`` bool, True = masked out.
+            slide_id: names of the slides, carried to the predictions.
+            mode: ``loss`` returns ``{"loss": ()}``; ``predict`` one dict a slide with ``slide_id``,
+                ``features``, ``grid``, ``token_mask`` and ``prediction`` in the units of the
+                embeddings, padding removed; ``tensor`` the raw predictions ``(B, L, D)``.
+
+        Raises:
+            ConfigError: neither ``seed`` nor ``token_mask`` is given.
+        """
+        if token_mask is None:
+            token_mask = self._draw_mask(padding_mask, seed)
+        predictions = self._predict(features, grid, padding_mask, token_mask)
+        if mode == "loss":
+            return {"loss": self.loss(predictions, features, token_mask)}
+        if mode == "tensor":
+            return predictions
+        visible = ~(token_mask | padding_mask)
+        raw = self.loss.to_raw(predictions, features, visible)
+        names = slide_id or [""] * len(features)
+        return [
+            {
+                "slide_id": names[b],
+                "features": features[b, :length],
+                "grid": grid[b, :length],
+                "token_mask": token_mask[b, :length],
+                "prediction": raw[b, :length],
+            }
+            for b, length in enumerate((~padding_mask).sum(dim=1).tolist())
+        ]
+
+    def _draw_mask(self, padding_mask: Tensor, seed: Tensor | None) -> Tensor:
+        if seed is None:
+            raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")
+        mask = torch.zeros(padding_mask.shape, dtype=torch.bool)
+        lengths = (~padding_mask).sum(dim=1).tolist()
+        for row, (length, value) in enumerate(zip(lengths, seed.tolist(), strict=True)):
+            drawn = random_token_mask(length, self.mask_ratio, random_generator(value))
+            mask[row, :length] = torch.from_numpy(drawn)
+        return mask.to(padding_mask.device)
+
+    def _predict(
+        self, features: Tensor, grid: Tensor, padding_mask: Tensor, token_mask: Tensor
+    ) -> Tensor:
+        visible = ~(token_mask | padding_mask)
+        order_BV, padding_BV = _visible_first(visible)
+        visible_BVD = torch.take_along_dim(features, order_BV.unsqueeze(-1), dim=1)
+        tokens = self.encoder.tokens(
+            # the slots beyond a slide's visible tiles index hidden ones: they must not leak
+            visible_BVD.masked_fill(padding_BV.unsqueeze(-1), 0.0),
+            torch.take_along_dim(grid, order_BV.unsqueeze(-1), dim=1),
+            padding_mask=padding_BV,
+        )
+        predictions: Tensor = self.decoder(tokens, grid, token_mask, padding_mask)
+        return predictions
+
+
+def _visible_first(visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the indices ``(B, V)`` of visible tokens in order, and which of them are padding."""
+    count = visible.sum(dim=1)
+    longest = int(count.max())
+    # a stable sort keeps the visible tokens in reading order
+    order = torch.argsort(visible.logical_not().to(torch.uint8), dim=1, stable=True)[:, :longest]
+    padding = torch.arange(longest, device=visible.device)[None, :] >= count[:, None]
+    return order, padding
