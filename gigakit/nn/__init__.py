@@ -1,1 +1,1 @@
-"""nn."""
+"""Networks: attention variants and backends, positions, backbones, heads, weight files."""

@@ -1,1 +1,1 @@
-"""nn/attention."""
+"""Attention variants (what is computed), and the backends that compute them (how)."""

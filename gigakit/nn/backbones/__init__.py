@@ -1,1 +1,1 @@
-"""nn/backbones."""
+"""Backbones: encoders of tiles and of slides."""

@@ -1,1 +1,1 @@
-"""nn/heads."""
+"""Heads: what stands on a backbone."""

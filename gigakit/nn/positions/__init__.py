@@ -1,1 +1,1 @@
-"""nn/positions."""
+"""Positions: from places on the tile grid to vectors."""

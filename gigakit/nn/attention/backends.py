@@ -1,0 +1,187 @@
+"""Attention backends: different ways to compute one softmax attention; results must not differ.
+
+Shapes: B batch, L tokens, H heads, D head dimension. All tensors are ``(B, L, H, D)``.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from gigakit.core.errors import BackendUnavailableError
+
+LOGGER = logging.getLogger(__name__)
+
+BACKENDS = ("math", "sdpa", "flash")
+# automatic choice, best first; math is the oracle and the last resort
+_PREFERENCE = ("flash", "sdpa", "math")
+_HALF = (torch.float16, torch.bfloat16)
+
+Output = tuple[Tensor, Tensor | None]
+
+
+@overload
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    backend: str = ...,
+    key_padding_mask: Tensor | None = ...,
+    need_lse: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    backend: str = ...,
+    key_padding_mask: Tensor | None = ...,
+    need_lse: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    backend: str = "auto",
+    key_padding_mask: Tensor | None = None,
+    need_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Compute ``softmax(q k^T / sqrt(D)) v`` with the backend named, or with the best one.
+
+    Args:
+        q: queries ``(B, L, H, D)``.
+        k: keys ``(B, L, H, D)``.
+        v: values ``(B, L, H, D)``.
+        backend: one of :data:`BACKENDS`, or ``auto``, which is resolved once per device and dtype.
+            A backend named never falls back.
+        key_padding_mask: ``(B, L)`` bool, True = padding; such keys are not attended to, and the
+            outputs of such queries are zero.
+        need_lse: also return the natural logarithm of the softmax denominator, ``(B, L, H)``. It
+            carries no gradient, whatever the backend.
+
+    Returns:
+        The output ``(B, L, H, D)``, or the output and the LSE.
+
+    Raises:
+        BackendUnavailableError: the backend named cannot run here.
+    """
+    name = resolve_backend(backend, q.device, q.dtype, need_lse=need_lse)
+    out, lse = _COMPUTE[name](q, k, v, key_padding_mask)
+    if key_padding_mask is not None:
+        out = out.masked_fill(key_padding_mask[:, :, None, None], 0.0)
+    if not need_lse:
+        return out
+    if lse is None:
+        raise BackendUnavailableError(
+            f"the backend '{name}' returns no log-sum-exp", fix="choose auto, flash or math"
+        )
+    return out, lse.detach()
+
+
+def resolve_backend(
+    name: str, device: torch.device, dtype: torch.dtype, *, need_lse: bool = False
+) -> str:
+    """Return the backend to use; ``auto`` is decided once per device and dtype, and logged.
+
+    Raises:
+        BackendUnavailableError: the backend named is unknown, or cannot run here.
+    """
+    if name == "auto":
+        return _automatic(device.type, dtype, need_lse)
+    if name not in BACKENDS:
+        raise BackendUnavailableError(
+            f"unknown attention backend '{name}'", fix="choose from auto, " + ", ".join(BACKENDS)
+        )
+    reason = availability(name, device, dtype, need_lse=need_lse)
+    if reason is not None:
+        raise BackendUnavailableError(
+            f"the attention backend '{name}' cannot run: {reason}", fix="name another, or auto"
+        )
+    return name
+
+
+def availability(
+    name: str, device: torch.device, dtype: torch.dtype, *, need_lse: bool = False
+) -> str | None:
+    """Return why a backend cannot run on a device with a dtype, or ``None`` if it can."""
+    if name == "sdpa" and need_lse:
+        return "torch's scaled_dot_product_attention returns no log-sum-exp"
+    if name == "flash":
+        if device.type not in ("cpu", "cuda"):
+            return f"torch has no flash kernel for {device.type}"
+        if device.type == "cuda" and dtype not in _HALF:
+            return f"the CUDA flash kernel takes float16 or bfloat16, not {dtype}"
+        if device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0):
+            return "the CUDA flash kernel needs compute capability 8.0 or newer"
+    return None
+
+
+@functools.cache
+def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> str:
+    device = torch.device(device_type)
+    refused = []
+    for name in _PREFERENCE:
+        reason = availability(name, device, dtype, need_lse=need_lse)
+        if reason is None:
+            why = "; ".join(refused) or "the first choice"
+            LOGGER.info("attention backend on %s, %s: %s (%s)", device_type, dtype, name, why)
+            return name
+        refused.append(f"{name} refused: {reason}")
+    raise BackendUnavailableError("no attention backend runs here: " + "; ".join(refused))
+
+
+def _math(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
+    scores = torch.einsum("blhd,bmhd->bhlm", q, k) * q.shape[-1] ** -0.5
+    if padding is not None:
+        scores = scores.masked_fill(padding[:, None, None, :], float("-inf"))
+    lse = scores.detach().logsumexp(dim=-1)
+    out = torch.einsum("bhlm,bmhd->blhd", scores.softmax(dim=-1), v)
+    return out, lse.transpose(1, 2)
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
+    mask = None if padding is None else ~padding[:, None, None, :]
+    out = functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), attn_mask=mask
+    )
+    return out.transpose(1, 2), None
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
+    if padding is None:
+        return _flash_dense(q, k, v)
+    # the kernel has no key mask: each slide runs at its own length
+    out = torch.zeros_like(q)
+    lse = q.new_zeros(q.shape[:3], dtype=torch.float32 if q.dtype in _HALF else q.dtype)
+    for row, keep in enumerate(~padding):
+        part, part_lse = _flash_dense(*(x[row, keep][None] for x in (q, k, v)))
+        out = out.index_put((torch.tensor(row, device=q.device), keep.nonzero()[:, 0]), part[0])
+        lse[row, keep] = part_lse[0].detach().to(lse.dtype)
+    return out, lse
+
+
+def _flash_dense(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    heads_first = (x.transpose(1, 2) for x in (q, k, v))
+    if q.device.type == "cpu":
+        # private but stable since torch 2.2; checked against math in the tests
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    else:
+        kernel = torch.ops.aten._scaled_dot_product_flash_attention
+    out, lse = kernel(*heads_first)[:2]
+    return out.transpose(1, 2), lse.transpose(1, 2)
+
+
+_COMPUTE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None], Output]] = {
+    "math": _math,
+    "sdpa": _sdpa,
+    "flash": _flash,
+}

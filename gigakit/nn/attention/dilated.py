@@ -1,0 +1,204 @@
+"""Dilated attention: segments of growing length, visited in growing steps.
+
+Shapes: B batch, T tokens, H heads, D head dimension, n segments, m picked positions of a segment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gigakit.core.errors import ConfigError
+from gigakit.nn.attention.backends import attend
+from gigakit.registry import ATTENTIONS
+
+SEGMENT_LENGTHS = (1024, 5792, 32768, 185363, 1048576)
+DILATION_RATIOS = (1, 2, 4, 8, 16)
+# the published marker of a position that a branch does not cover
+UNCOVERED_LSE = -1e8
+
+
+@ATTENTIONS.register_module()
+class DilatedAttention(nn.Module):
+    """LongNet's dilated attention, as the published slide encoder computes it.
+
+    Branch ``(w, r)`` cuts the sequence into segments of ``s = min(w, T)`` tokens. Within a segment
+    head ``h`` attends among the positions ``o + r j``, where ``o = h // ceil(H / r)`` is the
+    offset of its block of heads. The branches' outputs are merged per head and position with
+    weights ``exp(LSE_b) / sum_b exp(LSE_b)``, which carry no gradient. Segments are filled up with
+    zero vectors, which are not masked: each adds ``exp(0)`` to a denominator.
+
+    Args:
+        segment_lengths: w of each branch, in tokens.
+        dilation_ratios: r of each branch.
+        backend: ``auto``, ``math`` or ``flash``.
+
+    Raises:
+        ConfigError: lists of unequal length, empty, or with a value under 1.
+
+    Source: LongNet (Ding et al. 2023) section 2.2; Prov-GigaPath's published slide encoder.
+    Differs: from the LongNet paper, as published: offsets by blocks of heads instead of
+        ``h mod r``; merge weights without gradient; a segment that its ratio does not divide is
+        written back at multiples of the padded length.
+    """
+
+    def __init__(
+        self,
+        *,
+        segment_lengths: Sequence[int] = SEGMENT_LENGTHS,
+        dilation_ratios: Sequence[int] = DILATION_RATIOS,
+        backend: str = "auto",
+    ) -> None:
+        super().__init__()
+        if len(segment_lengths) != len(dilation_ratios) or not segment_lengths:
+            raise ConfigError(
+                f"{len(segment_lengths)} segment_lengths and {len(dilation_ratios)} "
+                "dilation_ratios",
+                where="DilatedAttention",
+                fix="give one ratio for each segment length",
+            )
+        if min(*segment_lengths, *dilation_ratios) < 1:
+            raise ConfigError(
+                f"got {list(segment_lengths)} and {list(dilation_ratios)}",
+                where="DilatedAttention",
+                fix="give segment lengths and ratios of at least 1",
+            )
+        self.branches = tuple(zip(segment_lengths, dilation_ratios, strict=True))
+        self.backend = backend
+
+    def forward(
+        self, q: Tensor, k: Tensor, v: Tensor, *, key_padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """Attend; a padded batch gives what its slides give one by one.
+
+        Args:
+            q: queries ``(B, T, H, D)``.
+            k: keys ``(B, T, H, D)``.
+            v: values ``(B, T, H, D)``.
+            key_padding_mask: ``(B, T)`` bool, True = padding, on the right.
+
+        Returns:
+            ``(B, T, H, D)``, zero at padding.
+
+        Raises:
+            ConfigError: padding that is not on the right.
+        """
+        if key_padding_mask is None or not key_padding_mask.any():
+            return self._merge(q, k, v)
+        slides = [
+            self._merge(*(x[row : row + 1, :length] for x in (q, k, v)))
+            for row, length in enumerate(_lengths(key_padding_mask))
+        ]
+        padded = [functional.pad(x, (0, 0, 0, 0, 0, q.shape[1] - x.shape[1])) for x in slides]
+        return torch.cat(padded)
+
+    def branch_outputs(self, q: Tensor, k: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Return each branch's output ``(B, T, H, D)`` and LSE ``(B, T, H)`` before the merge.
+
+        The output is zero and the LSE ``-1e8`` where a branch does not cover a position.
+        """
+        return [self._branch(q, k, v, *branch) for branch in self.branches]
+
+    def flops(self, length: int, heads: int, head_dim: int) -> int:
+        """Return the FLOPs of one forward over ``length`` tokens, padding included."""
+        pairs = 0
+        for segment_length, ratio in self.branches:
+            segments, _, picked = _segments(length, segment_length, ratio)
+            pairs += segments * picked * picked
+        return 4 * pairs * heads * head_dim
+
+    def acting_branches(self, length: int) -> int:
+        """Return how many branches link tokens that no shorter segment links."""
+        reached, acting = 0, 0
+        for segment_length, _ in self.branches:
+            acting += length > reached
+            reached = max(reached, segment_length)
+        return acting
+
+    def describe(self, length: int) -> str:
+        """Say what the variant does on ``length`` tokens."""
+        acting = self.acting_branches(length)
+        if acting <= 1:
+            return (
+                f"dilated attention over {length} tokens is full attention plus duplicates, since "
+                f"they fit the first segment ({self.branches[0][0]})"
+            )
+        return (
+            f"{acting} of {len(self.branches)} branches of dilated attention act on {length} tokens"
+        )
+
+    def _merge(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        if q.shape[1] == 0:
+            return torch.zeros_like(q)
+        outputs, lses = zip(*self.branch_outputs(q, k, v), strict=True)
+        weights = torch.stack(lses).softmax(dim=0)
+        merged = torch.zeros_like(q)
+        for out, weight in zip(outputs, weights, strict=True):
+            merged = merged + out * weight.unsqueeze(-1).to(out.dtype)
+        return merged
+
+    def _branch(
+        self, q: Tensor, k: Tensor, v: Tensor, segment_length: int, ratio: int
+    ) -> tuple[Tensor, Tensor]:
+        B, T, H, D = q.shape
+        segments, padded, picked = _segments(T, segment_length, ratio)
+        groups = _head_groups(H, ratio)
+        q_picked, k_picked, v_picked = (
+            _pick(x, min(segment_length, T), segments, padded, ratio, groups) for x in (q, k, v)
+        )
+        out, lse = attend(q_picked, k_picked, v_picked, backend=self.backend, need_lse=True)
+        # the published code takes an LSE of exactly 0 for an uncovered position
+        lse = lse.masked_fill(lse == 0.0, UNCOVERED_LSE)
+        dense_out = out.new_zeros(B * segments, picked, ratio, H, D)
+        dense_lse = lse.new_full((B * segments, picked, ratio, H), UNCOVERED_LSE)
+        for offset, heads in groups:
+            dense_out[:, :, offset, heads] = out[:, :, heads]
+            dense_lse[:, :, offset, heads] = lse[:, :, heads]
+        return (
+            dense_out.reshape(B, segments * padded, H, D)[:, :T],
+            dense_lse.reshape(B, segments * padded, H)[:, :T],
+        )
+
+
+def _segments(length: int, segment_length: int, ratio: int) -> tuple[int, int, int]:
+    """Return the number of segments, their padded length, and the positions picked of each."""
+    effective = min(segment_length, length)
+    padded = -(-effective // ratio) * ratio
+    return -(-length // effective), padded, padded // ratio
+
+
+def _head_groups(heads: int, ratio: int) -> list[tuple[int, slice]]:
+    """Return the offset of each contiguous block of ``ceil(H / r)`` heads."""
+    size = -(-heads // ratio)
+    return [(o, slice(o * size, min((o + 1) * size, heads))) for o in range(-(-heads // size))]
+
+
+def _pick(
+    x: Tensor,
+    segment: int,
+    segments: int,
+    padded: int,
+    ratio: int,
+    groups: list[tuple[int, slice]],
+) -> Tensor:
+    """Pick each head's positions: ``(B, T, H, D)`` to ``(B n, m, H, D)``."""
+    B, T, H, D = x.shape
+    x = functional.pad(x, (0, 0, 0, 0, 0, segments * segment - T))
+    x = x.reshape(B * segments, segment, H, D)
+    x = functional.pad(x, (0, 0, 0, 0, 0, padded - segment))
+    if ratio == 1:
+        return x
+    x = x.reshape(B * segments, padded // ratio, ratio, H, D)
+    return torch.cat([x[:, :, offset, heads] for offset, heads in groups], dim=2)
+
+
+def _lengths(key_padding_mask: Tensor) -> list[int]:
+    lengths = (~key_padding_mask).sum(dim=1)
+    positions = torch.arange(key_padding_mask.shape[1], device=lengths.device)
+    if not torch.equal(key_padding_mask, positions[None, :] >= lengths[:, None]):
+        raise ConfigError("the padding of a batch must be on the right", where="DilatedAttention")
+    values: list[int] = lengths.tolist()
+    return values

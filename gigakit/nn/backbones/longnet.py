@@ -1,0 +1,178 @@
+"""The slide encoder: LongNet over a slide's tile embeddings.
+
+Shapes: B slides, L tiles, T = L + 1 tokens (cls first), D width.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gigakit.core.errors import ConfigError
+from gigakit.nn.blocks import LongNetBlock, initialise
+from gigakit.registry import ATTENTIONS, BACKBONES, POSITIONS
+
+
+def derive_segment_lengths(max_slide_px: int = 262_144, tile_size_px: int = 256) -> list[int]:
+    """Return the published model's five segment lengths for a largest slide side and a tile size.
+
+    Formula: with ``S = floor(max / tile)^2``, ``int(2^e)`` for five values of e evenly spaced from
+    10 to ``int(log2 S)``.
+
+    Source: Prov-GigaPath's published slide encoder.
+    """
+    tiles = (max_slide_px // tile_size_px) ** 2
+    return [int(2**e) for e in np.linspace(10, int(np.log2(tiles)), 5)]
+
+
+class _TileProjection(nn.Module):
+    """The linear layer from tile embeddings to the width, under its published name."""
+
+    def __init__(self, input_dim: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(input_dim, width)
+
+
+class _Blocks(nn.Module):
+    """The blocks and their final norm, under their published names."""
+
+    def __init__(self, blocks: list[LongNetBlock], width: int) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(blocks)
+        self.layer_norm = nn.LayerNorm(width, eps=1e-5)
+
+
+@BACKBONES.register_module()
+class LongNet(nn.Module):
+    """Encode a slide's sequence of tile embeddings, with a cls token, by dilated attention.
+
+    The state dict has the published names and shapes (247 tensors at depth 12), so published
+    weights load strictly as they are.
+
+    Args:
+        input_dim: width of the tile embeddings; 1536 for GigaPath's tile encoder.
+        width: D; 768 in the published model.
+        depth: blocks; 12 in the published model.
+        heads: 16 in the published model.
+        mlp_ratio: hidden width of the feed-forward over D.
+        attention: config from ATTENTIONS.
+        position: config from POSITIONS.
+        dropout: 0.25 in the published class.
+        drop_path: rate of the last block, linear from 0; 0.1 in the published class.
+        pooling: what :meth:`forward` returns: the cls token, or the mean over tiles.
+
+    Raises:
+        ConfigError: an unknown pooling.
+
+    Source: Prov-GigaPath, Methods, "LongNet"; its published slide encoder.
+    Differs: positions come by formula instead of a table; padding is masked.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        width: int = 768,
+        depth: int = 12,
+        heads: int = 16,
+        mlp_ratio: float = 4.0,
+        attention: dict[str, Any] | None = None,
+        position: dict[str, Any] | None = None,
+        dropout: float = 0.25,
+        drop_path: float = 0.1,
+        pooling: Literal["cls", "mean"] = "cls",
+    ) -> None:
+        super().__init__()
+        if pooling not in ("cls", "mean"):
+            raise ConfigError(f"unknown pooling '{pooling}'", where="LongNet", fix="cls or mean")
+        self.width = width
+        self.pooling = pooling
+        self.attention: nn.Module = ATTENTIONS.build(attention or {"type": "DilatedAttention"})
+        self.position: nn.Module = POSITIONS.build(position or {"type": "GridSinCos2d"})
+        self.patch_embed = _TileProjection(input_dim, width)
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
+        self.dropout = nn.Dropout(dropout)
+        blocks = [
+            LongNetBlock(
+                width=width,
+                heads=heads,
+                hidden=int(width * mlp_ratio),
+                attention=self.attention,
+                dropout=dropout,
+                drop_path=drop_path * i / max(depth - 1, 1),
+            )
+            for i in range(depth)
+        ]
+        self.encoder = _Blocks(blocks, width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.apply(initialise)
+        nn.init.normal_(self.cls_token, std=0.02)
+
+    def forward(
+        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """Embed slides.
+
+        Args:
+            features: ``(B, L, input_dim)`` tile embeddings.
+            grid: ``(B, L, 2)`` positions in tiles, column then row.
+            padding_mask: ``(B, L)`` bool, True = padding, on the right.
+
+        Returns:
+            ``(B, D)``: cls after both final norms, or the mean over tiles and then the last norm.
+        """
+        x = self.encoder.layer_norm(self._hidden(features, grid, padding_mask)[-1])
+        return self.pool(x, padding_mask)
+
+    def tokens(
+        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return all tokens ``(B, 1 + L, D)`` after both final norms, cls first."""
+        x = self._hidden(features, grid, padding_mask)[-1]
+        normed: Tensor = self.norm(self.encoder.layer_norm(x))
+        return normed
+
+    def all_layers(
+        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+    ) -> list[Tensor]:
+        """Return the slide embedding ``(B, D)`` of the input and of each block.
+
+        As published, these depth + 1 embeddings skip the encoder's own final norm, so the last one
+        is not what :meth:`forward` returns.
+        """
+        hidden = self._hidden(features, grid, padding_mask, keep_all=True)
+        return [self.pool(x, padding_mask) for x in hidden]
+
+    def pool(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+        """Reduce tokens ``(B, 1 + L, D)`` to ``(B, D)`` by the pooling chosen, then normalise."""
+        if self.pooling == "cls":
+            pooled = x[:, 0]
+        elif padding_mask is None:
+            pooled = x[:, 1:].mean(dim=1)
+        else:
+            keep = (~padding_mask).unsqueeze(-1).to(x.dtype)
+            pooled = (x[:, 1:] * keep).sum(dim=1) / keep.sum(dim=1).clamp(min=1)
+        normed: Tensor = self.norm(pooled)
+        return normed
+
+    def embed(self, features: Tensor, grid: Tensor) -> Tensor:
+        """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``."""
+        x = self.patch_embed.proj(features)
+        x = x + self.position(grid, self.width).to(x.dtype)
+        return torch.cat([self.cls_token.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+
+    def _hidden(
+        self, features: Tensor, grid: Tensor, padding_mask: Tensor | None, keep_all: bool = False
+    ) -> list[Tensor]:
+        if padding_mask is not None:
+            # cls is never padding
+            padding_mask = nn.functional.pad(padding_mask, (1, 0), value=False)
+        x = self.dropout(self.embed(features, grid))
+        hidden = [x]
+        for block in self.encoder.layers:
+            x = block(x, padding_mask)
+            hidden = [*hidden, x] if keep_all else [x]
+        return hidden

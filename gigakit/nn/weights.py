@@ -1,0 +1,93 @@
+"""Weight files: strict loading from torch and safetensors files, and export."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from gigakit.core.errors import CheckpointError
+from gigakit.core.files import atomic_path
+
+# the wrappings that published files use
+_WRAPPERS = ("state_dict", "model", "teacher")
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a safetensors file, or from a torch file without executing code.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError("no such weight file", where=path)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"cannot be read as tensors: {first_line}",
+            where=path,
+            fix="files that need code to load are refused; export a safetensors file",
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError("holds no state dict", where=path)
+    return state
+
+
+def load_weights(module: nn.Module, path: Path, *, prefix: str = "") -> None:
+    """Load a file into a module; every name and shape must fit.
+
+    Args:
+        module: what receives the weights.
+        path: safetensors or torch file.
+        prefix: take only the tensors under this prefix, without it.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected or of another shape.
+    """
+    state = read_weights(path)
+    if prefix:
+        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    complaint = compare_weights(module.state_dict(), state)
+    if complaint:
+        raise CheckpointError(f"does not fit {type(module).__name__}: {complaint}", where=path)
+    module.load_state_dict(state)
+
+
+def compare_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """Say how a state dict differs from the one expected; empty if it fits."""
+    missing = [name for name in expected if name not in found]
+    unexpected = [name for name in found if name not in expected]
+    shapes = [
+        f"{name} {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in found and found[name].shape != expected[name].shape
+    ]
+    parts = [
+        f"{len(names)} {what} ({names[0]}{', ...' if len(names) > 1 else ''})"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("misshapen", shapes))
+        if names
+    ]
+    return ", ".join(parts)
+
+
+def export_safetensors(
+    module: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a module's weights as safetensors, atomically, with text metadata."""
+    state = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
+    }
+    with atomic_path(path) as temporary:
+        safetensors.torch.save_file(state, temporary, metadata=dict(metadata or {}))
