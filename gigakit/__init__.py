@@ -1,3 +1,3 @@
-"""gigakit: pretrain, adapt, embed and ablate gigapixel-slide encoders as declarative experiments."""
+"""gigakit: pretrain, adapt, embed and ablate slide encoders as declarative experiments."""
 
 __version__ = "0.1.0"

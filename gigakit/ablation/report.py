@@ -32,16 +32,22 @@ def collect(plan: Plan) -> list[dict[str, Any]]:
         status = "done" if finished else result.get("status", "not run")
         row: dict[str, Any] = {"cell": run.cell, **run.labels, "seed": run.seed, "status": status}
         if finished:
-            row |= {
-                key.removeprefix(_PREFIX): value for key, value in result["metrics"].items()
-            }
+            row |= {key.removeprefix(_PREFIX): value for key, value in result["metrics"].items()}
             row |= {key: result[key] for key in COST}
             row["notes"] = "; ".join(result.get("notes", []))
         rows.append(row)
     return rows
 
 
-COST = ("first_loss", "last_loss", "parameters", "steps", "seconds", "cpu_seconds", "peak_memory_mb")
+COST = (
+    "first_loss",
+    "last_loss",
+    "parameters",
+    "steps",
+    "seconds",
+    "cpu_seconds",
+    "peak_memory_mb",
+)
 
 
 def write_report(plan: Plan, command: Sequence[str]) -> str:

@@ -85,6 +85,10 @@ class CheckpointError(GigakitError):
     """A checkpoint or weight file is damaged, unsafe, or does not fit the model."""
 
 
+class NonFiniteGradientError(GigakitError):
+    """Training diverged: several steps in a row had a non-finite loss or gradient."""
+
+
 class BackendUnavailableError(ConfigError):
     """An attention backend named in the config cannot run here."""
 
@@ -93,7 +97,12 @@ class InterruptedRunError(GigakitError):
     """A run was asked to stop by a signal, and wrote its checkpoint."""
 
     def __init__(
-        self, what: str, *, where: object = None, fix: str | None = None, exit_code: int = EXIT_INTERRUPTED
+        self,
+        what: str,
+        *,
+        where: object = None,
+        fix: str | None = None,
+        exit_code: int = EXIT_INTERRUPTED,
     ) -> None:
         super().__init__(what, where=where, fix=fix)
         self.exit_code = exit_code

@@ -16,7 +16,7 @@ from typing import Any
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` that replaces it when the block ends without error.
 
-    The file is synced to disk before the rename; on an error it is removed and ``path`` is untouched.
+    The file is synced to disk before the rename; on an error it is removed and ``path`` stays.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:80]}.", suffix=".part")

@@ -1,4 +1,4 @@
-"""The kinds of component: one registry each, the folder its components live in, its mmengine root."""
+"""The kinds of component: one registry each, its folder, its mmengine root."""
 
 from __future__ import annotations
 
@@ -102,7 +102,9 @@ _CHILDREN = (
         ("module",),
     ),
     Kind("RUNNERS", "runner", "gigakit.engine.runners", "RUNNERS", ("mmengine.runner",)),
-    Kind("RUNNER_CONSTRUCTORS", "runner-constructor", "gigakit.engine.runners", "RUNNER_CONSTRUCTORS"),
+    Kind(
+        "RUNNER_CONSTRUCTORS", "runner-constructor", "gigakit.engine.runners", "RUNNER_CONSTRUCTORS"
+    ),
     Kind("STRATEGIES", "strategy", "gigakit.engine.strategies", "STRATEGIES"),
     Kind(
         "WEIGHT_INITIALIZERS",
@@ -111,7 +113,9 @@ _CHILDREN = (
         "WEIGHT_INITIALIZERS",
         ("mmengine.model",),
     ),
-    Kind("EVALUATOR", "evaluator", "gigakit.tasks.evaluators", "EVALUATOR", ("mmengine.evaluator",)),
+    Kind(
+        "EVALUATOR", "evaluator", "gigakit.tasks.evaluators", "EVALUATOR", ("mmengine.evaluator",)
+    ),
     Kind("TASK_UTILS", "task-util", "gigakit.tasks.utils", "TASK_UTILS"),
     Kind(
         "VISUALIZERS",
@@ -135,7 +139,9 @@ _CHILDREN = (
         "LOG_PROCESSORS",
         ("mmengine.runner",),
     ),
-    Kind("INFERENCERS", "inferencer", "gigakit.tasks.inferencers", "INFERENCERS", ("mmengine.infer",)),
+    Kind(
+        "INFERENCERS", "inferencer", "gigakit.tasks.inferencers", "INFERENCERS", ("mmengine.infer",)
+    ),
     Kind(
         "FUNCTIONS",
         "function",
@@ -153,6 +159,9 @@ def kind_by_label(label: str) -> Kind | None:
     """Return the kind named at the command line, singular or plural, or ``None``."""
     wanted = label.lower().replace("_", "-").removesuffix("s")
     for kind in KINDS.values():
-        if wanted in (kind.label.removesuffix("s"), kind.name.lower().replace("_", "-").removesuffix("s")):
+        if wanted in (
+            kind.label.removesuffix("s"),
+            kind.name.lower().replace("_", "-").removesuffix("s"),
+        ):
             return kind
     return None

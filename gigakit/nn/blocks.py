@@ -110,7 +110,8 @@ class LongNetBlock(nn.Module):
         """Transform ``(B, T, D)``; ``key_padding_mask`` ``(B, T)`` has True at padding."""
         attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask)
         x = x + self.drop_path(self.dropout(attended))
-        return x + self.drop_path(self.dropout(self.ffn(self.final_layer_norm(x))))
+        out: Tensor = x + self.drop_path(self.dropout(self.ffn(self.final_layer_norm(x))))
+        return out
 
 
 def initialise(module: nn.Module) -> None:

@@ -7,6 +7,8 @@ import numpy as np
 
 _EMPTY = 255
 _HIDDEN = 208
+# positions in tiles that differ by less are one place
+_SAME_PLACE = 1e-6
 
 
 def embedding_colours(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -47,7 +49,8 @@ def grid_picture(
         ``(H, W, 3)`` uint8 RGB.
     """
     steps = np.concatenate([np.diff(np.unique(grid[:, axis])) for axis in (0, 1)])
-    stride = float(steps[steps > 1e-6].min()) if (steps > 1e-6).any() else 1.0
+    apart = steps[steps > _SAME_PLACE]
+    stride = float(apart.min()) if len(apart) else 1.0
     cells = np.rint((grid - grid.min(axis=0)) / stride).astype(np.int64)
     columns, rows = cells.max(axis=0) + 1
     small = np.full((rows, columns, 3), _EMPTY, dtype=np.uint8)

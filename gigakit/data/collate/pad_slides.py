@@ -20,9 +20,9 @@ def pad_slides(data_batch: Sequence[dict[str, Any]]) -> dict[str, Any]:
             possibly ``token_mask`` (L,).
 
     Returns:
-        ``features`` (B, L, D) float32, ``grid`` (B, L, 2) float64, ``padding_mask`` (B, L) bool with
-        True = padding, ``seed`` (B,) int64, ``slide_id`` list of str and, where the samples have it,
-        ``token_mask`` (B, L) bool with True = masked out (padding is not masked out).
+        ``features`` (B, L, D) float32, ``grid`` (B, L, 2) float64, ``padding_mask`` (B, L) bool,
+        True = padding, ``seed`` (B,) int64, ``slide_id`` list of str and, where the samples have
+        one, ``token_mask`` (B, L) bool, True = masked out (padding is not masked out).
     """
     length = torch.tensor([len(sample["features"]) for sample in data_batch])
     batch = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch.utils.data import Dataset
@@ -41,7 +41,7 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         StoreError: no feature file, a missing one, or one of another width.
     """
 
-    metainfo: dict[str, Any] = {}
+    metainfo: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -59,7 +59,9 @@ class SlideFeatures(Dataset[dict[str, Any]]):
             )
         if views_per_slide < 1:
             raise ConfigError(
-                f"got {views_per_slide}", where="SlideFeatures.views_per_slide", fix="give 1 or more"
+                f"got {views_per_slide}",
+                where="SlideFeatures.views_per_slide",
+                fix="give 1 or more",
             )
         self.root = Path(root)
         self.files = _feature_files(self.root, slide_ids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sized
 
+import numpy as np
 from mmengine.dist import get_dist_info
 from torch.utils.data import Sampler
 
@@ -15,7 +16,7 @@ from gigakit.registry import SAMPLERS
 class ResumableSampler(Sampler[tuple[int, int]]):
     """Yield ``(index, draw)`` without end; draw ``n`` is the same whenever and wherever it is made.
 
-    Epoch ``e`` visits the dataset in the order of a permutation that depends on ``(seed, e)`` alone.
+    Epoch ``e`` visits the dataset in the order of a permutation of ``(seed, e)`` alone.
     Rank ``r`` of ``W`` takes the draws ``r, r + W, ...``; a resumed run sets :attr:`start` to the
     draws all ranks have consumed, so nothing is read again.
 
@@ -35,7 +36,7 @@ class ResumableSampler(Sampler[tuple[int, int]]):
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield this rank's draws from :attr:`start` on."""
         draw = self.start + self.rank
-        epoch, order = -1, range(0)
+        epoch, order = -1, np.arange(0)
         while True:
             if draw // self.draws_per_epoch != epoch:
                 epoch = draw // self.draws_per_epoch
@@ -43,8 +44,7 @@ class ResumableSampler(Sampler[tuple[int, int]]):
             yield int(order[draw % self.draws_per_epoch]), draw
             draw += self.world_size
 
-    def _order(self, epoch: int) -> range:
+    def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:
-            return range(self.draws_per_epoch)
-        permutation: range = random_generator(self.seed, epoch).permutation(self.draws_per_epoch)
-        return permutation
+            return np.arange(self.draws_per_epoch)
+        return random_generator(self.seed, epoch).permutation(self.draws_per_epoch)

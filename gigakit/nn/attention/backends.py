@@ -128,7 +128,7 @@ def availability(
 @functools.cache
 def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> str:
     device = torch.device(device_type)
-    refused = []
+    refused: list[str] = []
     for name in _PREFERENCE:
         reason = availability(name, device, dtype, need_lse=need_lse)
         if reason is None:

@@ -101,7 +101,7 @@ class _Block(nn.Module):
 
 @BACKBONES.register_module()
 class VisionTransformer(nn.Module):
-    """Embed tiles; names and shapes are those of timm's layout, so GigaPath's weights load strictly.
+    """Embed tiles; names and shapes follow timm, so GigaPath's weights load strictly.
 
     GigaPath's tile encoder is ``width=1536, depth=40, heads=24, mlp_ratio=5.33334, ffn="swiglu",
     layer_scale=1e-5`` (1,134,953,984 parameters, 566 tensors).
@@ -120,7 +120,8 @@ class VisionTransformer(nn.Module):
     Raises:
         ConfigError: sizes that do not divide, or an unknown ffn.
 
-    Source: Dosovitskiy et al. 2021; DINOv2 (Oquab et al. 2024) appendix B for SwiGLU and LayerScale.
+    Source: Dosovitskiy et al. 2021; DINOv2 (Oquab et al. 2024) for SwiGLU and
+        LayerScale.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ class GridSinCos2d(nn.Module):
 def published_index(coords: Tensor, *, tile_size: int = 256, grid_size: int = 1000) -> Tensor:
     """Return the published row of the position table for coordinates in target-mpp pixels.
 
-    Formula: ``floor(x / tile_size) * grid_size + floor(y / tile_size) + 1``; row 0 is the cls token.
+    Formula: ``floor(x / tile_size) * grid_size + floor(y / tile_size) + 1``; row 0 is cls.
 
     Args:
         coords: ``(..., 2)`` x then y, in pixels of the target mpp.

@@ -20,7 +20,7 @@ class MaskedEmbeddingLoss(nn.Module):
     Formula, with ``M`` the masked tokens, ``x`` true and ``p`` predicted embeddings of width D::
 
         raw         mean over M of  |p - x|^2 / D
-        normalized  the same with   x' = (x - mean(x)) / sqrt(var(x) + 1e-6), var unbiased, per token
+        normalized  the same with   x' = (x - mean(x)) / sqrt(var(x) + 1e-6), per token, unbiased
         cosine      mean over M of  1 - <p, x> / (|p| |x|)
 
     Args:
@@ -80,7 +80,8 @@ class MaskedEmbeddingLoss(nn.Module):
             deviation = (_deviation(features) * weight).sum(dim=1, keepdim=True)
             return predictions * deviation + mean
         length = (features.norm(dim=-1, keepdim=True) * weight).sum(dim=1, keepdim=True)
-        return nn.functional.normalize(predictions, dim=-1) * length
+        raw: Tensor = nn.functional.normalize(predictions, dim=-1) * length
+        return raw
 
 
 def _deviation(features: Tensor) -> Tensor:

@@ -5,22 +5,35 @@ Shapes: B slides, L tiles of the longest slide, V visible tiles of the fullest o
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
-from gigakit.core.token_masks import random_token_mask
 from gigakit.core.seeding import random_generator
+from gigakit.core.token_masks import random_token_mask
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
+from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
 
 Mode = Literal["tensor", "loss", "predict"]
 
 
+class SlideEncoder(Protocol):
+    """What the objective needs of a slide encoder."""
+
+    width: int
+
+    def tokens(
+        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+    ) -> Tensor:
+        """Return all tokens ``(B, 1 + L, D)``, cls first."""
+        ...
+
+
 @OBJECTIVES.register_module()
-class MaskedAutoencoder(BaseModel):  # type: ignore[misc]
+class MaskedAutoencoder(BaseModel):
     """Hide most tiles of a slide, encode the rest, predict the embeddings of the hidden ones.
 
     The encoder sees the visible tiles and its cls token only, so masked tiles shorten the sequence
@@ -62,13 +75,13 @@ class MaskedAutoencoder(BaseModel):  # type: ignore[misc]
                 "the width of the tile embeddings is unknown", where="model.input_dim", fix="set it"
             )
         self.mask_ratio = mask_ratio
-        self.encoder: nn.Module = BACKBONES.build({"input_dim": input_dim, **encoder})
+        self.encoder: SlideEncoder = BACKBONES.build({"input_dim": input_dim, **encoder})
         self.decoder: nn.Module = HEADS.build(
             {"input_dim": self.encoder.width, "output_dim": input_dim, **decoder}
         )
-        self.loss: nn.Module = LOSSES.build(loss or {"type": "MaskedEmbeddingLoss"})
+        self.loss: MaskedEmbeddingLoss = LOSSES.build(loss or {"type": "MaskedEmbeddingLoss"})
 
-    def forward(
+    def forward(  # type: ignore[override]  # mmengine passes a dict batch by keyword
         self,
         features: Tensor,
         grid: Tensor,

@@ -1,0 +1,54 @@
+"""The pixels of one slide's tiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from gigakit.registry import AUGMENTATIONS, DATASETS
+from gigakit.wsi.slide import Slide, open_slide
+from gigakit.wsi.tiles import TileTable
+
+
+@DATASETS.register_module()
+class SlideTiles(Dataset[Tensor]):
+    """Read, transform and return the tiles of a slide, in the order of its tile table.
+
+    The slide is opened on the first read, so that each worker process has its own handle.
+
+    Args:
+        path: the slide.
+        table: what its tiler laid out.
+        transform: config from AUGMENTATIONS, from ``(H, W, 3)`` uint8 to a tensor.
+        reader: config from READERS; ``None`` chooses by the file.
+        mpp: resolution in µm/px where the slide does not tell it.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        table: TileTable,
+        transform: dict[str, Any],
+        reader: dict[str, Any] | None = None,
+        mpp: float | None = None,
+    ) -> None:
+        self.path = path
+        self.table = table
+        self.transform = AUGMENTATIONS.build(dict(transform))
+        self.reader = reader
+        self.mpp = mpp
+        self._slide: Slide | None = None
+
+    def __len__(self) -> int:
+        return len(self.table.coords)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return tile ``index`` as the transform leaves it."""
+        if self._slide is None:
+            self._slide = open_slide(self.path, reader=self.reader, mpp=self.mpp)
+        tile: Tensor = self.transform(self.table.read(self._slide, index))
+        return tile

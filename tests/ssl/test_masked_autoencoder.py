@@ -1,0 +1,129 @@
+"""The masked autoencoder over tile embeddings."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from gigakit.core.errors import ConfigError
+from gigakit.registry import OBJECTIVES
+
+CONFIG = {
+    "type": "MaskedAutoencoder",
+    "input_dim": 6,
+    "encoder": {
+        "type": "LongNet", "width": 16, "depth": 2, "heads": 4, "dropout": 0.0, "drop_path": 0.0,
+        "attention": {
+            "type": "DilatedAttention", "segment_lengths": [4, 16], "dilation_ratios": [1, 2],
+        },
+    },
+    "decoder": {"type": "MaskedDecoder", "width": 16, "depth": 1, "heads": 4},
+}  # fmt: skip
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    return OBJECTIVES.build({**CONFIG, **changes})
+
+
+def batch(lengths=(12, 7), seeds=(3, 4)):
+    generator = torch.Generator().manual_seed(1)
+    longest = max(lengths)
+    padding = torch.arange(longest)[None] >= torch.tensor(lengths)[:, None]
+    return {
+        "features": torch.randn(len(lengths), longest, 6, generator=generator),
+        "grid": torch.rand(len(lengths), longest, 2, generator=generator) * 9,
+        "padding_mask": padding,
+        "seed": torch.tensor(seeds),
+        "slide_id": [f"s{i}" for i in range(len(lengths))],
+    }
+
+
+def test_the_loss_is_that_of_the_predictions_at_hidden_tiles():
+    model, given = build().eval(), batch()
+    mask = model._draw_mask(given["padding_mask"], given["seed"])
+    predictions = model(**given, mode="tensor")
+    assert predictions.shape == (2, 12, 6)
+    expected = (predictions - given["features"])[mask].square().mean()
+    assert model(**given, mode="loss")["loss"].item() == pytest.approx(expected.item())
+
+
+def test_hidden_embeddings_reach_neither_predictions_nor_padding():
+    model, given = build().eval(), batch()
+    mask = model._draw_mask(given["padding_mask"], given["seed"])
+    before = model(**given)
+    given["features"] = torch.where(
+        (mask | given["padding_mask"])[..., None], torch.tensor(1e3), given["features"]
+    )
+    after = model(**given)
+    real = ~given["padding_mask"]
+    assert torch.equal(before[real], after[real])
+
+
+def test_a_slides_mask_depends_on_its_seed_alone():
+    model = build()
+    both = model._draw_mask(batch()["padding_mask"], torch.tensor([3, 4]))
+    alone = model._draw_mask(torch.zeros(1, 7, dtype=torch.bool), torch.tensor([4]))
+    assert torch.equal(both[1, :7], alone[0])
+    assert not both[1, 7:].any()
+    other = model._draw_mask(torch.zeros(1, 12, dtype=torch.bool), torch.tensor([5]))
+    assert not torch.equal(both[:1], other)
+
+
+@pytest.mark.parametrize(("ratio", "hidden"), [(0.5, 6), (0.75, 9), (0.9, 11)])
+def test_the_mask_ratio_decides_how_many_tiles_are_hidden(ratio, hidden):
+    model = build(mask_ratio=ratio)
+    mask = model._draw_mask(torch.zeros(1, 12, dtype=torch.bool), torch.tensor([1]))
+    assert mask.sum() == hidden
+
+
+def test_a_batch_predicts_what_its_slides_predict_alone():
+    model, given = build().eval(), batch()
+    together = model(**given, mode="predict")
+    assert [entry["prediction"].shape for entry in together] == [(12, 6), (7, 6)]
+    alone = model(
+        given["features"][1:, :7],
+        given["grid"][1:, :7],
+        given["padding_mask"][1:, :7],
+        seed=given["seed"][1:],
+        mode="predict",
+    )
+    assert (together[1]["prediction"] - alone[0]["prediction"]).abs().max() < 1e-5
+    assert torch.equal(together[1]["token_mask"], alone[0]["token_mask"])
+
+
+def test_gradients_reach_every_parameter_that_the_loss_can_see():
+    model = build()
+    model(**batch(), mode="loss")["loss"].backward()
+    silent = [name for name, p in model.named_parameters() if p.grad is None]
+    assert silent == []
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_it_learns_a_pattern_of_positions():
+    model = build(mask_ratio=0.5)
+    given = batch(lengths=(16, 16), seeds=(1, 2))
+    given["features"] = given["grid"].float().repeat(1, 1, 3) / 9
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-2)
+    losses = []
+    for step in range(60):
+        given["seed"] = torch.tensor([2 * step, 2 * step + 1])
+        loss = model(**given, mode="loss")["loss"]
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.2 * sum(losses[:5])
+
+
+@pytest.mark.parametrize("changes", [{"mask_ratio": 1.0}, {"input_dim": None}])
+def test_unusable_settings_are_refused(changes):
+    with pytest.raises(ConfigError, match="model"):
+        build(**changes)
+
+
+def test_a_batch_without_mask_or_seed_is_refused():
+    given = batch()
+    del given["seed"]
+    with pytest.raises(ConfigError, match="seed or token_mask"):
+        build()(**given)
