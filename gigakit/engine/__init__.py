@@ -1,1 +1,1 @@
-"""engine."""
+"""Training on mmengine, made safe: runner, loop, hooks, optimisation, checkpoints."""

@@ -1,1 +1,1 @@
-"""engine/hooks."""
+"""Hooks: what happens beside a training step."""

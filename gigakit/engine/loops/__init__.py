@@ -1,1 +1,1 @@
-"""engine/loops."""
+"""Loops: what happens in which order."""

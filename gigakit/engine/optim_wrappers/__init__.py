@@ -1,1 +1,1 @@
-"""engine/optim_wrappers."""
+"""What surrounds the optimiser: precision, clipping, guards, parameter groups."""

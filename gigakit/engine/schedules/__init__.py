@@ -1,1 +1,1 @@
-"""engine/schedules."""
+"""Schedules of the optimiser's settings, in optimiser steps."""

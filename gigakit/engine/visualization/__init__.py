@@ -1,1 +1,1 @@
-"""engine/visualization."""
+"""Where the numbers and pictures of a run go."""

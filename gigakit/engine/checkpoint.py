@@ -1,0 +1,251 @@
+"""Checkpoints that appear whole or not at all, and that load without executing code.
+
+A checkpoint is torch's zip format; the checksum of every record is part of that format and is
+verified after writing and before loading.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from gigakit.core.errors import CheckpointError
+from gigakit.core.files import atomic_path, write_text
+
+LOGGER = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+POINTER = "last_checkpoint"
+_NAME = re.compile(r"step-(\d+)\.pth")
+
+
+def checkpoint_path(work_dir: Path, step: int) -> Path:
+    """Return where the checkpoint after ``step`` optimiser steps goes."""
+    return work_dir / FOLDER / f"step-{step:08d}.pth"
+
+
+def list_checkpoints(work_dir: Path) -> list[Path]:
+    """Return a run's checkpoints, newest first."""
+    found = [path for path in (work_dir / FOLDER).glob("step-*.pth") if _NAME.fullmatch(path.name)]
+    return sorted(found, key=checkpoint_step, reverse=True)
+
+
+def checkpoint_step(path: Path) -> int:
+    """Return the number of optimiser steps that a checkpoint's name tells."""
+    match = _NAME.fullmatch(path.name)
+    if match is None:
+        raise CheckpointError("is not named like a checkpoint of a run", where=path)
+    return int(match.group(1))
+
+
+def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep: int = 2) -> Path:
+    """Write a checkpoint: whole and verified first, then the pointer, and old ones go last.
+
+    Tensors are written where they lie, so the host needs no second copy of them.
+
+    Args:
+        state: tensors, numbers, strings, dicts and lists of them; nothing that needs code.
+        work_dir: folder of the run.
+        step: optimiser steps done.
+        keep: how many of the newest checkpoints stay.
+
+    Returns:
+        The file written.
+
+    Raises:
+        CheckpointError: a value is not plain, or what was written does not read back.
+    """
+    path = checkpoint_path(work_dir, step)
+    with atomic_path(path) as temporary:
+        torch.save(to_plain(state), temporary)
+        damage = find_damage(temporary)
+        if damage:
+            raise CheckpointError(f"did not read back after writing: {damage}", where=path)
+    _sync_folder(path.parent)
+    write_text(work_dir / POINTER, f"{path.relative_to(work_dir).as_posix()}\n")
+    for old in list_checkpoints(work_dir)[keep:]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint into host memory, without executing code from it.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or would need code to load.
+    """
+    damage = find_damage(path)
+    if damage:
+        raise CheckpointError(damage, where=path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"would need code to load, which is refused ({_first_line(error)})",
+            where=path,
+            fix="convert it to safetensors where it was made",
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"holds a {type(state).__name__}, not a dict", where=path)
+    return state
+
+
+def find_damage(path: Path) -> str | None:
+    """Tell what is wrong with a checkpoint, or ``None`` if every record's checksum is right."""
+    if not path.is_file():
+        return "no such file"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        return f"is damaged or truncated ({_first_line(error)})"
+    return f"is damaged: the checksum of {broken} is wrong" if broken else None
+
+
+def find_resume(work_dir: Path) -> Path | None:
+    """Return the newest valid checkpoint of a run, or ``None``; damaged ones are reported."""
+    for path in list_checkpoints(work_dir):
+        damage = find_damage(path)
+        if damage is None:
+            return path
+        LOGGER.warning("%s %s; the one before it is used", path, damage)
+    return None
+
+
+def remove_partial(work_dir: Path) -> None:
+    """Remove what a killed process left of a checkpoint it was writing."""
+    for path in (work_dir / FOLDER).glob(".step-*.part"):
+        path.unlink(missing_ok=True)
+
+
+def to_plain(value: Any, name: str = "checkpoint") -> Any:
+    """Return a value built of tensors, numbers, strings, dicts, lists and tuples alone.
+
+    Raises:
+        CheckpointError: something else is in it, such as an object of a class.
+    """
+    if isinstance(value, nn.Parameter):
+        return value.detach()
+    if value is None or isinstance(value, Tensor | bool | int | float | str):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value)
+    if isinstance(value, Mapping):
+        return {key: to_plain(entry, f"{name}.{key}") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        entries = [to_plain(entry, f"{name}.{i}") for i, entry in enumerate(value)]
+        return entries if isinstance(value, list) else tuple(entries)
+    raise CheckpointError(
+        f"a {type(value).__name__} would need code to load",
+        where=name,
+        fix="keep plain values there",
+    )
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What a weight file gave a model: names of the model's and the file's tensors.
+
+    Attributes:
+        matched: loaded, same name and shape.
+        missing: in the model, not in the file.
+        unexpected: in the file, not in the model.
+        mismatched: in both, of different shapes.
+    """
+
+    matched: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+    mismatched: tuple[str, ...]
+
+    @property
+    def fraction(self) -> float:
+        """Fraction of the model's tensors that were loaded."""
+        return len(self.matched) / max(
+            1, len(self.matched) + len(self.missing) + len(self.mismatched)
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{len(self.matched)} tensors matched, {len(self.missing)} missing, "
+            f"{len(self.unexpected)} unexpected, {len(self.mismatched)} of another shape"
+        )
+
+
+def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> InitReport:
+    """Load the weights of a file into a model, and nothing else of the run it comes from.
+
+    Args:
+        model: what receives the weights.
+        path: a safetensors file, a checkpoint of a run, or a torch file of weights.
+        min_fraction: smallest fraction of the model's tensors that must match.
+
+    Raises:
+        CheckpointError: fewer match (the model is left untouched), or the file cannot be read.
+    """
+    given = read_weights(path)
+    own = model.state_dict()
+    shared = [name for name in own if name in given]
+    report = InitReport(
+        matched=tuple(name for name in shared if own[name].shape == given[name].shape),
+        missing=tuple(name for name in own if name not in given),
+        unexpected=tuple(name for name in given if name not in own),
+        mismatched=tuple(name for name in shared if own[name].shape != given[name].shape),
+    )
+    if report.fraction < min_fraction:
+        examples = ", ".join((*report.mismatched, *report.missing)[:3])
+        raise CheckpointError(
+            f"fits too little of the model: {report} (such as {examples})",
+            where=path,
+            fix=f"at least {min_fraction:.0%} of the model's tensors must match",
+        )
+    model.load_state_dict({name: given[name] for name in report.matched}, strict=False)
+    return report
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the named tensors of a safetensors file, a checkpoint, or a torch file of weights."""
+    if path.suffix == ".safetensors":
+        if not path.is_file():
+            raise CheckpointError("no such file", where=path)
+        tensors: dict[str, Tensor] = load_file(path)
+        return tensors
+    state = load_checkpoint(path)
+    for key in ("state_dict", "model"):
+        if isinstance(state.get(key), dict):
+            state = state[key]
+    weights = {
+        str(name).removeprefix("module."): value
+        for name, value in state.items()
+        if isinstance(value, Tensor)
+    }
+    if not weights:
+        raise CheckpointError("holds no weights", where=path)
+    return weights
+
+
+def _sync_folder(folder: Path) -> None:
+    # the rename itself must survive a power cut
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,172 @@
+"""The numbers of a run: TensorBoard, scalars.jsonl and the log file, on one axis."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.logging import HistoryBuffer
+
+from gigakit.core.errors import ConfigError
+from gigakit.core.files import write_text
+from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
+from gigakit.registry import HOOKS
+
+FILE = "scalars.jsonl"
+# counts and settings: their newest value, not a mean
+_CURRENT = ("train/lr", "train/skipped_steps")
+
+
+@HOOKS.register_module()
+class ScalarsHook(Hook):
+    """Log the mean of each training scalar over an interval, the metrics, and the run's speed.
+
+    Tags are ``train/loss``, ``train/lr``, ``train/grad_norm``, ..., ``perf/...`` and ``val/...``;
+    the axis of all is optimiser steps done. Steps 1, every ``interval_steps`` and the last are
+    logged. A mean leaves out non-finite values (their steps were skipped and are counted).
+
+    Args:
+        interval_steps: optimiser steps between two points, at most 1000.
+
+    Raises:
+        ConfigError: interval_steps outside 1 to 1000.
+    """
+
+    priority = "BELOW_NORMAL"
+
+    def __init__(self, *, interval_steps: int = 10) -> None:
+        if not 1 <= interval_steps <= 1000:  # noqa: PLR2004
+            raise ConfigError(
+                f"got {interval_steps}", where="ScalarsHook.interval_steps", fix="give 1 to 1000"
+            )
+        self.interval_steps = interval_steps
+        self.first_loss: float | None = None
+        self.last_loss: float | None = None
+        self.metrics: dict[str, float] = {}
+        self.scalars: dict[str, float] = {}
+        self._clock = _Clock()
+
+    def before_train(self, runner: Any) -> None:
+        """Open the writers; a resumed run takes back what it will log again."""
+        if runner.rank == 0:
+            _keep_until(runner.work_path / FILE, runner.iter)
+            for backend in runner.visualizer._vis_backends.values():
+                if hasattr(backend, "open"):
+                    backend.open(runner.config_text, runner.iter)
+        self._clock.restart()
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+        """Note the time that the step waited for data."""
+        self._clock.data_arrived()
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Log if this step is due."""
+        self._clock.step_done()
+        step = batch_idx + 1
+        if not self._is_due(step, runner.max_iters):
+            return
+        window = step - self._logged_before(step)
+        hub = runner.message_hub.log_scalars
+        self.scalars = {
+            tag: _current(buffer) if tag in _CURRENT else _finite_mean(buffer, window)
+            for tag, buffer in hub.items()
+            if tag.startswith("train/") and tag != "train/base_lr"
+        }
+        loss = self.scalars.get("train/loss", math.nan)
+        self.first_loss = loss if self.first_loss is None else self.first_loss
+        self.last_loss = loss
+        speed = self._clock.read(runner.train_loop.draws_per_step)
+        self._write(runner, {**self.scalars, **speed}, step)
+        self._clock.restart()
+
+    def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
+        """Log the metrics of a validation."""
+        self.metrics = {key: float(value) for key, value in (metrics or {}).items()}
+        self._write(
+            runner, {f"val/{key}": value for key, value in self.metrics.items()}, runner.iter
+        )
+        self._clock.restart()
+
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Keep the first loss over a resume."""
+        checkpoint["first_loss"] = self.first_loss
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+        """Take back the first loss."""
+        self.first_loss = checkpoint.get("first_loss")
+
+    def _is_due(self, step: int, last: int) -> bool:
+        return step in (1, last) or step % self.interval_steps == 0
+
+    def _logged_before(self, step: int) -> int:
+        if step == 1:
+            return 0
+        return max(1, (step - 1) // self.interval_steps * self.interval_steps)
+
+    def _write(self, runner: Any, scalars: dict[str, float], step: int) -> None:
+        runner.visualizer.add_scalars(scalars, step=step)
+        if runner.rank != 0:
+            return
+        plain = {tag: value if math.isfinite(value) else None for tag, value in scalars.items()}
+        with (runner.work_path / FILE).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": step, **plain}) + "\n")
+        numbers = "  ".join(f"{tag} {value:.6g}" for tag, value in scalars.items())
+        runner.logger.info("step %d  %s", step, numbers)
+
+
+class _Clock:
+    """Wall time of the steps since the last point, and how much of it was waiting for data."""
+
+    def restart(self) -> None:
+        self._start = self._mark = time.perf_counter()
+        self._waited, self._steps = 0.0, 0
+
+    __init__ = restart
+
+    def data_arrived(self) -> None:
+        self._waited += time.perf_counter() - self._mark
+
+    def step_done(self) -> None:
+        self._mark = time.perf_counter()
+        self._steps += 1
+
+    def read(self, draws_per_step: int) -> dict[str, float]:
+        elapsed = max(self._mark - self._start, 1e-9)
+        values = {
+            "perf/steps_per_second": self._steps / elapsed,
+            "perf/samples_per_second": self._steps * draws_per_step / elapsed,
+            "perf/data_wait_share": self._waited / elapsed,
+            "perf/peak_memory_mb": peak_memory_mb(),
+        }
+        cuda = peak_cuda_memory_mb()
+        return values if cuda is None else {**values, "perf/peak_cuda_memory_mb": cuda}
+
+
+def _current(buffer: HistoryBuffer) -> float:
+    return float(buffer.data[0][-1])
+
+
+def _finite_mean(buffer: HistoryBuffer, window: int) -> float:
+    values = np.asarray(buffer.data[0][-window:], dtype=np.float64)
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else math.nan
+
+
+def _keep_until(path: Path, step: int) -> None:
+    """Drop the lines of steps that a resumed run makes again, and a line cut short by a kill."""
+    if not path.is_file():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    whole = (line for line in lines if line.endswith("\n"))
+    write_text(path, "".join(line for line in whole if json.loads(line)["step"] <= step))

@@ -1,0 +1,70 @@
+"""Stopping on request: finish the step, write a checkpoint, exit."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import torch
+import torch.distributed
+from mmengine.device import get_device
+from mmengine.hooks import Hook
+
+from gigakit.core.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InterruptedRunError
+from gigakit.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from gigakit.registry import HOOKS
+
+
+@HOOKS.register_module()
+class SignalHook(Hook):
+    """After the first SIGINT or SIGTERM, write a checkpoint and end the run.
+
+    The signals are noted by the runner's :class:`~gigakit.engine.signals.StopSignals`. With several
+    ranks, one that was signalled stops all of them at the same step.
+    """
+
+    priority = "LOWEST"
+
+    def after_train_iter(
+        self,
+        runner: Any,
+        batch_idx: int,
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Stop after the step that was under way."""
+        self._stop_if_asked(runner, batch_idx + 1)
+
+    def after_val_iter(
+        self,
+        runner: Any,
+        batch_idx: int,  # noqa: ARG002
+        data_batch: Any = None,  # noqa: ARG002
+        outputs: Any = None,  # noqa: ARG002
+    ) -> None:
+        """Stop in the middle of a validation; the steps before it are kept."""
+        if runner.world_size == 1:
+            # ranks may hold different numbers of validation batches: they stop after the next step
+            self._stop_if_asked(runner, runner.iter)
+
+    def _stop_if_asked(self, runner: Any, step: int) -> None:
+        received = _agreed(runner.stop_signals.received, runner.world_size)
+        if received is None:
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, SafeCheckpointHook):
+                hook.save(runner, step)
+        raise InterruptedRunError(
+            f"stopped by {received.name} after step {step}, checkpoint written",
+            where=runner.work_dir,
+            fix="--resume goes on from here",
+            exit_code=EXIT_TERMINATED if received == signal.SIGTERM else EXIT_INTERRUPTED,
+        )
+
+
+def _agreed(received: signal.Signals | None, world_size: int) -> signal.Signals | None:
+    if world_size == 1:
+        return received
+    number = torch.tensor(int(received or 0), device=get_device())
+    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
+    return signal.Signals(int(number)) if int(number) else None

@@ -1,0 +1,163 @@
+"""The training loop: one iteration is one optimiser step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.runner.base_loop import BaseLoop
+from torch.utils.data import DataLoader
+
+from gigakit.core.errors import ConfigError
+from gigakit.registry import LOOPS
+
+
+@LOOPS.register_module()
+class PretrainLoop(BaseLoop):
+    """Train for a number of epochs, resolved to optimiser steps at the start.
+
+    An iteration takes ``accumulative_counts`` batches of each rank and makes one optimiser step:
+    schedules, intervals and checkpoints never fall inside an accumulation window::
+
+        steps_per_epoch = ceil(draws_per_epoch / (batch_size × ranks × accumulative_counts))
+        max_iters       = min(max_steps, epochs × steps_per_epoch)
+
+    A resumed run tells the sampler where to start, so nothing is read again.
+
+    Args:
+        runner: the runner; handed in by it.
+        dataloader: config of the training data, with a resumable sampler; handed in by the runner.
+        epochs: passes over the data.
+        max_steps: upper limit of optimiser steps; ``None`` for no limit.
+        val_interval_steps: validate every so many steps; ``None`` not before the end.
+        val_at_end: validate after the last step.
+
+    Raises:
+        ConfigError: a count under 1, no data, or a sampler that cannot be resumed.
+
+    Differs: mmengine's IterBasedTrainLoop counts micro-batches and resumes by reading all the data
+        already seen (mmengine issue 1520).
+    """
+
+    def __init__(
+        self,
+        runner: Any,
+        dataloader: DataLoader[Any] | dict[str, Any],
+        *,
+        epochs: int,
+        max_steps: int | None = None,
+        val_interval_steps: int | None = None,
+        val_at_end: bool = True,
+    ) -> None:
+        for name, value in (
+            ("epochs", epochs),
+            ("max_steps", max_steps),
+            ("val_interval_steps", val_interval_steps),
+        ):
+            if value is not None and value < 1:
+                raise ConfigError(f"got {value}", where=f"train_cfg.{name}", fix="give 1 or more")
+        super().__init__(runner, dataloader)
+        self.epochs, self.max_steps = epochs, max_steps
+        self.val_interval_steps, self.val_at_end = val_interval_steps, val_at_end
+        self.stop_training = False
+        self._iter = self._epoch = 0
+        self.accumulation = _accumulation(runner.optim_wrapper)
+        sampler = self.dataloader.sampler
+        if not hasattr(sampler, "start") or not hasattr(sampler, "draws_per_epoch"):
+            raise ConfigError(
+                f"{type(sampler).__name__} cannot be resumed",
+                where="train_dataloader.sampler",
+                fix='use dict(type="ResumableSampler")',
+            )
+        if sampler.draws_per_epoch < 1:
+            raise ConfigError("the dataset is empty", where="train_dataloader.dataset")
+
+    @property
+    def draws_per_step(self) -> int:
+        """Samples that all ranks together use in one optimiser step."""
+        ranks: int = self.runner.world_size
+        return int(self.dataloader.batch_size) * ranks * self.accumulation
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of one epoch."""
+        draws: int = self.dataloader.sampler.draws_per_epoch
+        return math.ceil(draws / self.draws_per_step)
+
+    @property
+    def max_iters(self) -> int:
+        """Optimiser steps of the whole run."""
+        steps = self.epochs * self.steps_per_epoch
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs of the whole run."""
+        return self.epochs
+
+    @property
+    def iter(self) -> int:
+        """Optimiser steps done."""
+        return self._iter
+
+    @property
+    def epoch(self) -> int:
+        """Epochs completed."""
+        return self._iter // self.steps_per_epoch
+
+    def run(self) -> torch.nn.Module:
+        """Train, validate, and return the model."""
+        self.runner.call_hook("before_train")
+        self.runner.call_hook("before_train_epoch")
+        batches = self._batches()
+        while self._iter < self.max_iters and not self.stop_training:
+            self.runner.model.train()
+            self._run_step([next(batches) for _ in range(self.accumulation)])
+            if self._validates_now():
+                self.runner.val_loop.run()
+        # loader workers end with their iterator
+        del batches
+        if self.val_at_end and self.runner.val_loop is not None:
+            self.runner.val_loop.run()
+        self.runner.call_hook("after_train_epoch")
+        self.runner.call_hook("after_train")
+        model: torch.nn.Module = self.runner.model
+        return model
+
+    def _batches(self) -> Iterator[Any]:
+        self.dataloader.sampler.start = self._iter * self.draws_per_step
+        return iter(self.dataloader)
+
+    def _run_step(self, batches: list[Any]) -> None:
+        place = {"batch_idx": self._iter, "data_batch": batches[0]}
+        self.runner.call_hook("before_train_iter", **place)
+        outputs = [
+            self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
+            for batch in batches
+        ]
+        self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs))
+        self._iter += 1
+
+    def _validates_now(self) -> bool:
+        interval = self.val_interval_steps
+        return bool(
+            interval
+            and self.runner.val_loop is not None
+            and self._iter % interval == 0
+            and not (self.val_at_end and self._iter == self.max_iters)
+        )
+
+
+def _accumulation(optim_wrapper: Any) -> int:
+    """Read the number of accumulated batches from the wrapper or its config."""
+    if isinstance(optim_wrapper, dict):
+        return int(optim_wrapper.get("accumulative_counts", 1))
+    return int(getattr(optim_wrapper, "_accumulative_counts", 1))
+
+
+def _mean(outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    if len(outputs) == 1:
+        return outputs[0]
+    return {key: torch.stack([out[key].detach() for out in outputs]).mean() for key in outputs[0]}

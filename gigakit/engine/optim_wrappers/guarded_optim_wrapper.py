@@ -1,0 +1,166 @@
+"""The optimiser's step, taken only when loss and gradient are finite."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+import torch.distributed
+from mmengine.optim import OptimWrapper
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gigakit.core.errors import ConfigError, NonFiniteGradientError
+from gigakit.registry import OPTIM_WRAPPERS
+
+LOGGER = logging.getLogger(__name__)
+
+
+@OPTIM_WRAPPERS.register_module()
+class GuardedOptimWrapper(OptimWrapper):
+    """Clip and step, or skip the step where the loss or the gradient norm is not finite.
+
+    The decision falls before the optimiser moves and is the same on all ranks. Skipped steps are
+    counted; several in a row end the run, with weights that no bad step has touched.
+
+    Args:
+        optimizer: what makes the step; built from ``optim_wrapper.optimizer``.
+        accumulative_counts: batches per optimiser step.
+        clip_grad: such as ``dict(max_norm=1.0)``; ``None`` measures the norm and does not clip.
+        precision: ``bf16`` runs the forward pass under autocast, on any device; weights, gradients
+            and optimiser stay float32.
+        max_consecutive_skips: skipped steps in a row that end the run.
+
+    Raises:
+        ConfigError: unknown precision or clipping, or a count under 1.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        accumulative_counts: int = 1,
+        clip_grad: dict[str, float] | None = None,
+        precision: Literal["fp32", "bf16"] = "fp32",
+        max_consecutive_skips: int = 5,
+    ) -> None:
+        for name, value in (
+            ("accumulative_counts", accumulative_counts),
+            ("max_consecutive_skips", max_consecutive_skips),
+        ):
+            if value < 1:
+                raise ConfigError(
+                    f"got {value}", where=f"optim_wrapper.{name}", fix="give 1 or more"
+                )
+        if precision not in ("fp32", "bf16"):
+            raise ConfigError(
+                f"got '{precision}'", where="optim_wrapper.precision", fix="give fp32 or bf16"
+            )
+        if clip_grad is not None and set(clip_grad) - {"max_norm", "norm_type"}:
+            raise ConfigError(
+                f"got {sorted(clip_grad)}",
+                where="optim_wrapper.clip_grad",
+                fix="give max_norm and, if need be, norm_type",
+            )
+        super().__init__(
+            optimizer,
+            accumulative_counts=accumulative_counts,
+            clip_grad=dict(clip_grad) if clip_grad else None,
+        )
+        self.precision = precision
+        self.max_consecutive_skips = max_consecutive_skips
+        self.skipped_steps = self.consecutive_skips = 0
+        self._losses: list[Tensor] = []
+
+    def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
+        """Start counting batches; the loop counts optimiser steps."""
+        window = self._accumulative_counts
+        super().initialize_count_status(model, init_counts * window, max_counts * window)
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Run the forward pass in the chosen precision; exchange gradients once a window."""
+        device = next(model.parameters()).device.type
+        bf16 = self.precision == "bf16"
+        with (
+            super().optim_context(model),
+            torch.autocast(device, dtype=torch.bfloat16, enabled=bf16),
+        ):
+            yield
+
+    def backward(self, loss: Tensor, **kwargs: Any) -> None:
+        """Propagate the loss back, and remember it for the decision."""
+        self._losses.append(loss.detach())
+        super().backward(loss, **kwargs)
+
+    def step(self, **kwargs: Any) -> None:
+        """Make the optimiser's step, or skip it.
+
+        Raises:
+            NonFiniteGradientError: too many steps in a row were skipped.
+        """
+        norm, finite = self._measure()
+        self._losses.clear()
+        self.message_hub.update_scalar("train/grad_norm", float(norm))
+        if finite:
+            self.consecutive_skips = 0
+            if self.clip_grad_kwargs:
+                torch.nn.utils.clip_grads_with_norm_(
+                    self._parameters(), self.clip_grad_kwargs["max_norm"], norm
+                )
+            self.optimizer.step(**kwargs)
+        else:
+            self._skip(float(norm))
+        self.message_hub.update_scalar("train/skipped_steps", self.skipped_steps)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimiser's state and the counts of skipped steps."""
+        state: dict[str, Any] = super().state_dict()
+        return {**state, "skipped": [self.skipped_steps, self.consecutive_skips]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what :meth:`state_dict` returned."""
+        state = dict(state_dict)
+        self.skipped_steps, self.consecutive_skips = state.pop("skipped", [0, 0])
+        super().load_state_dict(state)
+
+    def _parameters(self) -> list[nn.Parameter]:
+        groups = self.optimizer.param_groups
+        return [p for group in groups for p in group["params"] if p.grad is not None]
+
+    def _measure(self) -> tuple[Tensor, bool]:
+        grads = [p.grad for p in self._parameters() if p.grad is not None]
+        kind = (self.clip_grad_kwargs or {}).get("norm_type", 2.0)
+        norm = torch.nn.utils.get_total_norm(grads, kind)
+        finite = torch.isfinite(norm)
+        for loss in self._losses:
+            finite = finite & torch.isfinite(loss)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            flag = finite.to(torch.int32)
+            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MIN)
+            finite = flag.bool()
+        return norm, bool(finite)
+
+    def _skip(self, norm: float) -> None:
+        self.skipped_steps += 1
+        self.consecutive_skips += 1
+        LOGGER.warning(
+            "gradient norm %s: the step is skipped (%d so far)", norm, self.skipped_steps
+        )
+        if self.consecutive_skips >= self.max_consecutive_skips:
+            raise NonFiniteGradientError(
+                f"{self.consecutive_skips} steps in a row had a non-finite loss or gradient, "
+                f"first in {self._first_bad_group()}",
+                fix="lower the learning rate or look at the data; the last checkpoint is sound",
+            )
+
+    def _first_bad_group(self) -> str:
+        for number, group in enumerate(self.optimizer.param_groups):
+            for parameter in group["params"]:
+                if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
+                    shape = tuple(parameter.shape)
+                    return f"parameter group {group.get('name', number)}, tensor of shape {shape}"
+        return "the loss"

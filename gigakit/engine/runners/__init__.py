@@ -1,0 +1,1 @@
+"""Runners: what builds a run from a config and drives it."""

@@ -1,0 +1,246 @@
+"""mmengine's Runner with safe checkpoints, exact resume, one folder a run and a quiet screen."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import mmengine
+import torch
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.runner import Runner
+from rich.console import Console
+
+from gigakit import __version__
+from gigakit.core.errors import CheckpointError
+from gigakit.core.files import write_text
+from gigakit.engine import compat
+from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, save_checkpoint
+from gigakit.engine.resources import Stopwatch
+from gigakit.engine.screen import ScreenHandler
+from gigakit.engine.signals import StopSignals
+from gigakit.registry import PARAM_SCHEDULERS, RUNNERS
+
+DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
+    "seed": {"type": "StatelessSeedHook"},
+    "run_info": {"type": "RunInfoHook"},
+    "scalars": {"type": "ScalarsHook"},
+    "progress": {"type": "ProgressHook"},
+    "param_scheduler": {"type": "ParamSchedulerHook"},
+    "checkpoint": {"type": "SafeCheckpointHook"},
+    "signals": {"type": "SignalHook"},
+}
+
+
+@RUNNERS.register_module()
+class GigakitRunner(Runner):
+    """Drive one training run.
+
+    Built with ``GigakitRunner.from_cfg``; what it takes is mmengine's. A recipe names only the
+    default hooks it changes. Set before :meth:`train`: ``banner`` (lines shown at the start) and
+    ``config_text`` (what ``config.py`` holds).
+
+    Differs from mmengine's Runner: ``load_from`` is strict about how much of the model it fills;
+    ``resume`` takes the newest valid checkpoint and never executes code from it; log, config,
+    TensorBoard events and checkpoints lie in the run's folder itself.
+    """
+
+    banner: Sequence[str] = ()
+    config_text = ""
+    model: torch.nn.Module
+
+    @property
+    def work_path(self) -> Path:
+        """Folder of the run."""
+        return Path(self.work_dir)
+
+    @property
+    def experiment_name(self) -> str:
+        """Name of the run as TensorBoard shows it: the last two folders."""
+        return "/".join(self.work_path.parts[-2:])
+
+    def setup_env(self, env_cfg: dict[str, Any]) -> None:
+        """Join the other processes if there are any."""
+        compat.start_process_group(self._launcher)
+        super().setup_env(env_cfg)
+        # mmengine appends this to the work directory and to the name of the run
+        self._timestamp = "."
+        self.stop_signals = StopSignals()
+        self.stopwatch = Stopwatch()
+        self.console = Console(stderr=True)
+
+    def build_logger(
+        self,
+        log_level: int | str = "INFO",
+        log_file: str | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> Any:
+        """Log to ``train.log``, gigakit's own messages too, and show warnings on the screen."""
+        logger = super().build_logger(
+            log_level, str(self.work_path / "train.log"), logger_name="gigakit", **kwargs
+        )
+        compat.quieten(logger, ScreenHandler(self.console))
+        self._own_handlers = [
+            handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)
+        ]
+        own = logging.getLogger("gigakit")
+        for handler in self._own_handlers:
+            own.addHandler(handler)
+        return logger
+
+    def build_visualizer(self, visualizer: Any = None) -> Any:
+        """Write TensorBoard events into the run's folder itself."""
+        config = dict(visualizer or {"type": "Visualizer"})
+        backends = config.get("vis_backends") or [{"type": "TensorBoardBackend"}]
+        config["vis_backends"] = [{"save_dir": self.work_dir, **backend} for backend in backends]
+        return super().build_visualizer(config)
+
+    def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
+        """Register gigakit's hooks, those of the recipe in the place of the same name."""
+        for hook in {**DEFAULT_HOOKS, **(hooks or {})}.values():
+            if hook is not None:
+                self.register_hook(dict(hook) if isinstance(hook, dict) else hook)
+
+    def dump_config(self) -> None:
+        """Do nothing: :meth:`train` writes ``config.py``."""
+
+    def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: torch.nn.Module) -> Any:
+        """Wrap the model for several processes, on the CPU too."""
+        if not self.distributed or model_wrapper_cfg is not None or is_model_wrapper(model):
+            return super().wrap_model(model_wrapper_cfg, model)
+        return MMDistributedDataParallel(
+            model.to(mmengine.device.get_device()),
+            device_ids=compat.device_ids(),
+            broadcast_buffers=False,
+        )
+
+    def train(self) -> torch.nn.Module:
+        """Train to the end, or until a signal asks to stop.
+
+        Raises:
+            InterruptedRunError: SIGINT or SIGTERM was received; the checkpoint is written.
+        """
+        if self.rank == 0 and self.config_text:
+            write_text(self.work_path / "config.py", self.config_text)
+        with self.stop_signals:
+            model: torch.nn.Module = super().train()
+        return model
+
+    def load_or_resume(self) -> None:
+        """Go on from the newest valid checkpoint, or start from given weights."""
+        if self._has_loaded:
+            return
+        self._has_loaded = True
+        path = find_resume(self.work_path) if self._resume else None
+        if path is not None:
+            self.resume(str(path))
+        elif self._load_from is not None:
+            report = init_from(self._bare_model, Path(self._load_from))
+            self.logger.warning("%s: %s", self._load_from, report)
+        elif self._resume:
+            self.logger.warning(
+                "no valid checkpoint in %s: starts from the beginning", self.work_dir
+            )
+
+    def load_checkpoint(
+        self,
+        filename: str,
+        map_location: Any = "cpu",  # noqa: ARG002
+        strict: bool = True,
+        revise_keys: Sequence[Any] = (),  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Load a checkpoint of this very model into it, and return it.
+
+        Raises:
+            CheckpointError: damaged, not of this model, or not a run's.
+        """
+        checkpoint = load_checkpoint(Path(filename))
+        missing = {"meta", "state_dict", "message_hub"} - checkpoint.keys()
+        if missing:
+            raise CheckpointError(
+                f"is no checkpoint of a run (it has no {min(missing)})",
+                where=filename,
+                fix="--init-from starts from its weights",
+            )
+        checkpoint["message_hub"] = compat.message_hub_from_state(checkpoint["message_hub"])
+        self.stopwatch.add(*checkpoint.get("spent", (0.0, 0.0)))
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        try:
+            self._bare_model.load_state_dict(checkpoint["state_dict"], strict=strict)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"is of another model ({' '.join(str(error).split())[:300]})", where=filename
+            ) from error
+        return checkpoint
+
+    def save_training_state(self, step: int, *, keep: int) -> None:
+        """Write the checkpoint of a step; rank 0 writes, the others wait for nothing."""
+        if self.rank != 0:
+            return
+        optim_wrapper: Any = self.optim_wrapper
+        schedules: Any = self.param_schedulers or ()
+        checkpoint = {
+            "meta": {
+                "iter": step,
+                "epoch": step // self.train_loop.steps_per_epoch,
+                "seed": self.seed,
+                "experiment_name": self.experiment_name,
+                "versions": versions(),
+            },
+            "state_dict": self._bare_model.state_dict(),
+            "message_hub": compat.message_hub_state(self.message_hub),
+            "optimizer": optim_wrapper.state_dict(),
+            "param_schedulers": [schedule.state_dict() for schedule in schedules],
+            "spent": [self.stopwatch.seconds, self.stopwatch.cpu_seconds],
+        }
+        self.call_hook("before_save_checkpoint", checkpoint=checkpoint)
+        save_checkpoint(checkpoint, self.work_path, step, keep=keep)
+
+    def close(self) -> None:
+        """Close the log and the writers, whatever ended the run."""
+        for hook in self.hooks:
+            if hasattr(hook, "close"):
+                hook.close()
+        self.visualizer.close()
+        for handler in self._own_handlers:
+            logging.getLogger("gigakit").removeHandler(handler)
+        compat.forget_run(self._experiment_name)
+
+    def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> list[Any]:
+        """Build schedules; gigakit's are told the steps of the loop, mmengine's take their own."""
+        built = []
+        for config in scheduler if isinstance(scheduler, list | tuple) else [scheduler]:
+            loop = self.train_loop
+            counts = {"total_steps": loop.max_iters, "steps_per_epoch": loop.steps_per_epoch}
+            kind = PARAM_SCHEDULERS.get(config["type"])
+            accepted = inspect.signature(kind).parameters if kind is not None else {}
+            arguments = dict(config)
+            for name, value in counts.items():
+                if name in accepted and arguments.get(name) is None:
+                    arguments[name] = value
+            built.append(
+                PARAM_SCHEDULERS.build(arguments, default_args={"optimizer": optim_wrapper})
+            )
+        return built
+
+    def _log_env(self, env_cfg: dict[str, Any]) -> None:
+        self.logger.info("environment %s %s", versions(), env_cfg)
+
+    @property
+    def _bare_model(self) -> torch.nn.Module:
+        module: torch.nn.Module = getattr(self.model, "module", self.model)
+        return module
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a run's numbers depend on."""
+    return {
+        "gigakit": __version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "mmengine": str(mmengine.version.__version__),
+    }
