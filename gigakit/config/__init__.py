@@ -1,1 +1,25 @@
-"""config."""
+"""Configs: find, read, override, check, compare and write them; nothing here imports torch."""
+
+from gigakit.config.checking import Problem, check_config, load_checked
+from gigakit.config.comparing import ABSENT, Difference, diff_configs
+from gigakit.config.loading import LoadedConfig, apply_section, load_config, uses_sample
+from gigakit.config.plugins import import_custom
+from gigakit.config.recipes import find_recipe, recipes
+from gigakit.config.writing import dump_config
+
+__all__ = [
+    "ABSENT",
+    "Difference",
+    "LoadedConfig",
+    "Problem",
+    "apply_section",
+    "check_config",
+    "diff_configs",
+    "dump_config",
+    "find_recipe",
+    "import_custom",
+    "load_checked",
+    "load_config",
+    "recipes",
+    "uses_sample",
+]

@@ -32,8 +32,8 @@ _OWN = (
     Kind("TILERS", "tiler", "gigakit.wsi.tilers"),
     Kind("ATTENTIONS", "attention", "gigakit.nn.attention"),
     Kind("POSITIONS", "position", "gigakit.nn.positions"),
-    Kind("BACKBONES", "backbone", "gigakit.nn.backbones"),
-    Kind("HEADS", "head", "gigakit.nn.heads"),
+    Kind("BACKBONES", "backbone", "gigakit.nn.backbones", injected=("input_dim",)),
+    Kind("HEADS", "head", "gigakit.nn.heads", injected=("input_dim", "output_dim")),
     Kind("MASKINGS", "masking", "gigakit.data.maskings"),
     Kind("LOSSES", "loss", "gigakit.ssl.losses"),
     Kind("TASKS", "task", "gigakit.tasks"),
@@ -48,7 +48,7 @@ _CHILDREN = (
         "gigakit.data.samplers",
         "DATA_SAMPLERS",
         ("mmengine.dataset",),
-        ("dataset", "seed"),
+        ("dataset", "seed", "sampler", "batch_size"),
     ),
     Kind("AUGMENTATIONS", "augmentation", "gigakit.data.augmentations", "TRANSFORMS"),
     Kind("METRICS", "metric", "gigakit.tasks.metrics", "METRICS", ("mmengine.evaluator",)),
@@ -148,11 +148,42 @@ _CHILDREN = (
         "gigakit.data.collate",
         "FUNCTIONS",
         ("mmengine.dataset",),
-        ("data_batch",),
+        ("data_batch", "worker_id", "num_workers", "rank", "seed"),
     ),
 )
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_OWN, *_CHILDREN)}
+
+# the kind of component that an argument of another component holds, by the argument's name
+ARGUMENT_KINDS: dict[str, tuple[str, ...]] = {
+    "attention": ("ATTENTIONS",),
+    "augmentations": ("AUGMENTATIONS",),
+    "backbone": ("BACKBONES",),
+    "batch_sampler": ("SAMPLERS",),
+    "collate_fn": ("FUNCTIONS",),
+    "data_preprocessor": ("OBJECTIVES",),
+    "dataset": ("DATASETS",),
+    "datasets": ("DATASETS",),
+    "decoder": ("HEADS",),
+    "encoder": ("BACKBONES",),
+    "head": ("HEADS",),
+    "loss": ("LOSSES",),
+    "losses": ("LOSSES",),
+    "masking": ("MASKINGS",),
+    "metrics": ("METRICS",),
+    "optimizer": ("OPTIMIZERS",),
+    "pipeline": ("AUGMENTATIONS",),
+    "position": ("POSITIONS",),
+    "reader": ("READERS",),
+    "sampler": ("SAMPLERS",),
+    "segmenter": ("SEGMENTERS",),
+    "student": ("BACKBONES",),
+    "teacher": ("BACKBONES",),
+    "tiler": ("TILERS",),
+    "transform": ("AUGMENTATIONS",),
+    "transforms": ("AUGMENTATIONS",),
+    "vis_backends": ("VISBACKENDS",),
+}
 
 
 def kind_by_label(label: str) -> Kind | None:

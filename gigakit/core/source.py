@@ -117,7 +117,8 @@ def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 def _definition(node: Definable) -> Definition:
     if isinstance(node, ast.FunctionDef):
-        bases, signature = (), _signature(node, skip_self=False)
+        bases: tuple[str, ...] = ()
+        signature: Signature | None = _signature(node, skip_self=False)
     else:
         bases = tuple(text for base in node.bases if (text := _dotted(base)))
         signature = _class_signature(node)
@@ -142,7 +143,11 @@ def _class_signature(node: ast.ClassDef) -> Signature | None:
 
 def _dataclass_signature(node: ast.ClassDef) -> Signature:
     fields = [
-        Argument(item.target.id, ast.unparse(item.annotation), item.value and ast.unparse(item.value))
+        Argument(
+            item.target.id,
+            ast.unparse(item.annotation),
+            ast.unparse(item.value) if item.value else None,
+        )
         for item in node.body
         if isinstance(item, ast.AnnAssign)
         and isinstance(item.target, ast.Name)

@@ -1,4 +1,4 @@
-"""Readings of source files, kept on disk by the file's time and size, so that each is parsed once."""
+"""Readings of source files, kept on disk by the file's time and size: each is parsed once."""
 
 from __future__ import annotations
 

@@ -1,0 +1,161 @@
+"""Checking a config from the catalogue alone: all that is wrong, at once, with no heavy import."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from gigakit.config.loading import (
+    LoadedConfig,
+    apply_section,
+    catalogue_of,
+    load_config,
+    section_overrides,
+)
+from gigakit.config.overrides import Override, apply_override
+from gigakit.config.plugins import import_names, is_found
+from gigakit.config.problems import Finding, find_problems
+from gigakit.config.reading import Reading
+from gigakit.core.catalogue import Catalogue
+from gigakit.core.errors import ConfigError
+
+SECTIONS = ("sample", "ablation_sample")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config.
+
+    Args:
+        where: ``file:line``, or the override.
+        key: dotted key.
+        what: what was found.
+        suggestion: what was probably meant.
+    """
+
+    where: str
+    key: str
+    what: str
+    suggestion: str | None = None
+
+    def __str__(self) -> str:
+        end = f", did you mean '{self.suggestion}'?" if self.suggestion else ""
+        return f"{self.where}: {self.key}: {self.what}{end}"
+
+
+def check_config(loaded: LoadedConfig) -> list[Problem]:
+    """Return everything wrong with a config, its sections and its ablation's cells included.
+
+    Unknown keys, types, arguments; a type of the wrong kind; missing arguments; values that do not
+    fit their annotation. Nothing is imported.
+    """
+    catalogue = catalogue_of(loaded)
+    findings = find_problems(loaded.values, catalogue)
+    problems = [
+        _problem(finding, loaded.origin(_origin_key(finding, loaded))) for finding in findings
+    ]
+    problems += _custom_imports(loaded)
+    checker = _Trial(loaded, catalogue, {(finding.key, finding.what) for finding in findings})
+    for section in SECTIONS:
+        problems += checker.section(section)
+    problems += checker.ablation()
+    return sorted(set(problems), key=lambda problem: (_place(problem.where), problem.key))
+
+
+def load_checked(
+    path_or_name: str | Path, overrides: Sequence[str] = (), *, section: str | None = "sample"
+) -> LoadedConfig:
+    """Load a recipe, apply the section where it belongs, and refuse it if anything is wrong.
+
+    Raises:
+        ConfigError: all problems, one a line.
+    """
+    loaded = load_config(path_or_name, overrides)
+    problems = check_config(loaded)
+    if problems:
+        raise ConfigError("\n".join(str(problem) for problem in problems))
+    return apply_section(loaded, section) if section else loaded
+
+
+class _Trial:
+    """Values set on a copy of a config, to see what they would break."""
+
+    def __init__(
+        self, loaded: LoadedConfig, catalogue: Catalogue, known: set[tuple[str, str]]
+    ) -> None:
+        self.loaded = loaded
+        self.catalogue = catalogue
+        self.known = known
+
+    def section(self, name: str) -> Iterator[Problem]:
+        """Yield what is wrong with a section of dotted keys."""
+        try:
+            overrides = section_overrides(self.loaded, name)
+        except ConfigError as error:
+            yield Problem(str(error.where), name, error.what)
+            return
+        for override in overrides:
+            yield from self._set(override, f"{name}.{override.key}")
+
+    def ablation(self) -> Iterator[Problem]:
+        """Yield what is wrong with the axes of the ``ablation`` section."""
+        axes = self.loaded.values.get("ablation") or {}
+        for name, axis in axes.items() if isinstance(axes, dict) else ():
+            yield from self._axis(f"ablation.{name}", axis)
+
+    def _axis(self, key: str, axis: Any) -> Iterator[Problem]:
+        where = self.loaded.origin(key)
+        shape = {"cells": dict, "values": list | tuple}
+        given = [name for name in shape if isinstance(axis, dict) and name in axis]
+        if not isinstance(axis, dict) or not isinstance(axis.get("key"), str) or len(given) != 1:
+            yield Problem(where, key, "an axis has a key, and either cells or values")
+            return
+        for name in axis.keys() - {"key", *shape}:
+            yield Problem(self.loaded.origin(f"{key}.{name}"), key, f"an axis has no '{name}'")
+        choices = axis[given[0]]
+        if not isinstance(choices, shape[given[0]]) or not choices:
+            yield Problem(where, key, f"{given[0]} is empty or not a {_kind_of(given[0])}")
+            return
+        entries = choices.items() if isinstance(choices, dict) else enumerate(choices)
+        for label, value in entries:
+            place = f"{key}.{given[0]}.{label}"
+            yield from self._set(Override(axis["key"], value, self.loaded.origin(place)), place)
+
+    def _set(self, override: Override, place: str) -> Iterator[Problem]:
+        reading = Reading(copy.deepcopy(self.loaded.values))
+        try:
+            apply_override(reading, override, self.catalogue)
+        except ConfigError as error:
+            yield Problem(override.origin, place, f"{error.what}; {error.fix}")
+            return
+        for finding in find_problems(reading.values, self.catalogue):
+            if (finding.key, finding.what) not in self.known:
+                yield replace(_problem(finding, override.origin), key=place)
+
+
+def _custom_imports(loaded: LoadedConfig) -> Iterator[Problem]:
+    for name in import_names(loaded.values.get("custom_imports")):
+        if not is_found(name, loaded.path):
+            key = "custom_imports"
+            yield Problem(loaded.origin(key), key, f"'{name}' is neither a module nor a file here")
+
+
+def _origin_key(finding: Finding, loaded: LoadedConfig) -> str:
+    """A component's own problems are shown where its type is named."""
+    return f"{finding.key}.type" if f"{finding.key}.type" in loaded.origins else finding.key
+
+
+def _problem(finding: Finding, where: str) -> Problem:
+    return Problem(where, finding.key, finding.what, finding.suggestion)
+
+
+def _kind_of(name: str) -> str:
+    return "dict" if name == "cells" else "list"
+
+
+def _place(where: str) -> tuple[str, int]:
+    file, _, line = where.rpartition(":")
+    return (file, int(line)) if line.isdigit() else (where, 0)
