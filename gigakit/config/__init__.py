@@ -1,6 +1,6 @@
 """Configs: find, read, override, check, compare and write them; nothing here imports torch."""
 
-from gigakit.config.checking import Problem, check_config, load_checked
+from gigakit.config.checking import Problem, all_problems, check_config, load_checked
 from gigakit.config.comparing import ABSENT, Difference, diff_configs
 from gigakit.config.loading import LoadedConfig, apply_section, load_config, uses_sample
 from gigakit.config.plugins import import_custom
@@ -12,6 +12,7 @@ __all__ = [
     "Difference",
     "LoadedConfig",
     "Problem",
+    "all_problems",
     "apply_section",
     "check_config",
     "diff_configs",

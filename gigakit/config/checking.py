@@ -65,6 +65,21 @@ def check_config(loaded: LoadedConfig) -> list[Problem]:
     return sorted(set(problems), key=lambda problem: (_place(problem.where), problem.key))
 
 
+def all_problems(path_or_name: str | Path, overrides: Sequence[str] = ()) -> list[str]:
+    """Return everything wrong with a recipe and the overrides given to it, one line each.
+
+    Raises:
+        ConfigError: a file cannot be read at all.
+    """
+    try:
+        return [str(problem) for problem in check_config(load_config(path_or_name, overrides))]
+    except ConfigError as error:
+        if not overrides:
+            raise
+        # the overrides do not fit; the recipe may have problems of its own
+        return [*str(error).splitlines(), *all_problems(path_or_name)]
+
+
 def load_checked(
     path_or_name: str | Path, overrides: Sequence[str] = (), *, section: str | None = "sample"
 ) -> LoadedConfig:
@@ -73,10 +88,10 @@ def load_checked(
     Raises:
         ConfigError: all problems, one a line.
     """
-    loaded = load_config(path_or_name, overrides)
-    problems = check_config(loaded)
+    problems = all_problems(path_or_name, overrides)
     if problems:
-        raise ConfigError("\n".join(str(problem) for problem in problems))
+        raise ConfigError("\n".join(problems))
+    loaded = load_config(path_or_name, overrides)
     return apply_section(loaded, section) if section else loaded
 
 
@@ -91,14 +106,23 @@ class _Trial:
         self.known = known
 
     def section(self, name: str) -> Iterator[Problem]:
-        """Yield what is wrong with a section of dotted keys."""
+        """Yield what is wrong with a section of dotted keys, applied as a whole."""
+        reading = Reading(copy.deepcopy(self.loaded.values))
         try:
             overrides = section_overrides(self.loaded, name)
         except ConfigError as error:
             yield Problem(str(error.where), name, error.what)
             return
         for override in overrides:
-            yield from self._set(override, f"{name}.{override.key}")
+            try:
+                apply_override(reading, override, self.catalogue)
+            except ConfigError as error:
+                key = f"{name}.{override.key}"
+                yield Problem(override.origin, key, f"{error.what}; {error.fix}")
+        for finding in self._new(reading):
+            causes = [o for o in overrides if f"{finding.key}.".startswith(f"{o.key}.")]
+            where = causes[-1].origin if causes else self.loaded.origin(name)
+            yield replace(_problem(finding, where), key=f"{name}: {finding.key}")
 
     def ablation(self) -> Iterator[Problem]:
         """Yield what is wrong with the axes of the ``ablation`` section."""
@@ -131,9 +155,13 @@ class _Trial:
         except ConfigError as error:
             yield Problem(override.origin, place, f"{error.what}; {error.fix}")
             return
-        for finding in find_problems(reading.values, self.catalogue):
-            if (finding.key, finding.what) not in self.known:
-                yield replace(_problem(finding, override.origin), key=place)
+        for finding in self._new(reading):
+            yield replace(_problem(finding, override.origin), key=f"{place}: {finding.key}")
+
+    def _new(self, reading: Reading) -> list[Finding]:
+        """Return what is wrong now and was not before."""
+        found = find_problems(reading.values, self.catalogue)
+        return [finding for finding in found if (finding.key, finding.what) not in self.known]
 
 
 def _custom_imports(loaded: LoadedConfig) -> Iterator[Problem]:

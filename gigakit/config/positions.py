@@ -186,6 +186,9 @@ def fields_of(value: Mapping[str, Any], position: Position, catalogue: Catalogue
 
 def component_name(value: Mapping[str, Any], position: Position) -> str | None:
     """Return the name of the component that a dict describes, or ``None``."""
+    if position.keys and not position.kinds:
+        # a plain section, such as a data loader: a type in it is an unknown key
+        return None
     name = value.get("type")
     if name is None and "LOOPS" in position.kinds and "by_epoch" in value:
         return "EpochBasedTrainLoop" if value["by_epoch"] else "IterBasedTrainLoop"

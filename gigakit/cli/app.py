@@ -1,0 +1,104 @@
+"""The ``gigakit`` command: every sub-command, and the one place where errors become exit codes."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, NoReturn
+
+import typer
+
+from gigakit import __version__
+from gigakit.cli import ablate, config, doctor, embed, sample, tile, train
+from gigakit.cli import list as listing
+from gigakit.cli.libgl import explain_import_error
+from gigakit.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, GigakitError
+
+_DEBUG = "--debug"
+
+
+def main(prefix: Sequence[str] = ()) -> NoReturn:
+    """Run the command line and exit.
+
+    Args:
+        prefix: arguments put before the command line's own, such as ``["train"]``.
+
+    Errors of gigakit are one line on standard error and their own exit code; ``--debug``, anywhere
+    on the line, shows the traceback.
+    """
+    arguments = [*prefix, *sys.argv[1:]]
+    debug = _DEBUG in arguments
+    arguments = [argument for argument in arguments if argument != _DEBUG]
+    try:
+        build_app(arguments)(args=arguments, prog_name="gigakit")
+    except GigakitError as error:
+        _fail(error, str(error), error.exit_code, debug=debug)
+    except ImportError as error:
+        fix = explain_import_error(error)
+        if fix is None:
+            raise
+        _fail(error, f"{error}; {fix}", EXIT_FAILED, debug=debug)
+    except KeyboardInterrupt as error:
+        _fail(error, "interrupted", EXIT_INTERRUPTED, debug=debug)
+    sys.exit(0)
+
+
+def build_app(arguments: Sequence[str]) -> typer.Typer:
+    """Return the application.
+
+    Args:
+        arguments: the command line; ``ablate`` has flags for the axes of the recipe named in it.
+    """
+    app = typer.Typer(
+        name="gigakit",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        epilog=f"{_DEBUG} shows the traceback of an error.",
+    )
+    app.callback()(_gigakit)
+    app.command("train")(train.train)
+    app.command("ablate")(_ablate_command(arguments))
+    app.command("tile")(tile.tile)
+    app.command("embed")(embed.embed)
+    app.command("sample")(sample.sample)
+    app.command("list")(listing.list_components)
+    app.add_typer(config.config_app, name="config", help="Check, show and compare configs.")
+    app.command("doctor")(doctor.doctor)
+    return app
+
+
+def _gigakit(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=lambda given: _print_version(given=given)
+        ),
+    ] = False,
+) -> None:
+    """Pretrain, adapt, embed and ablate gigapixel-slide encoders as declarative experiments."""
+
+
+def _print_version(*, given: bool) -> None:
+    if given:
+        typer.echo(f"gigakit {__version__}")
+        raise typer.Exit
+
+
+def _ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
+    if arguments[:1] == ["ablate"]:
+        return ablate.ablate_command(arguments[1:])
+
+    # its flags come from a recipe, which no other command needs to read
+    def described() -> None:
+        """Train every cell at the same budget and data order; print and write one table."""
+
+    return described
+
+
+def _fail(error: BaseException, message: str, exit_code: int, *, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exception(error)
+    typer.echo(f"error: {message}", err=True)
+    sys.exit(exit_code)

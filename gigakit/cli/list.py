@@ -1,0 +1,142 @@
+"""``gigakit list``: what a config may name."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gigakit.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from gigakit.core.catalogue import Catalogue, Component
+    from gigakit.core.kinds import Kind
+
+_RECIPE = "recipe"
+
+
+def list_components(
+    kind: Annotated[
+        str | None, typer.Argument(help="Kind of component, such as attention; or recipe.")
+    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One component, in full.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the kinds of component, the components of one kind, or one component in full."""
+    from gigakit.core.catalogue import Catalogue
+
+    catalogue = Catalogue()
+    if kind is None:
+        _print_kinds(catalogue, as_json=as_json)
+    elif kind.removesuffix("s") == _RECIPE:
+        _print_recipes(name, as_json=as_json)
+    elif name is None:
+        _print_kind(_kind(kind), catalogue, as_json=as_json)
+    else:
+        _print_component(_component(name, _kind(kind), catalogue), as_json=as_json)
+
+
+def _kind(label: str) -> Kind:
+    from gigakit.core.catalogue import nearest
+    from gigakit.core.errors import ConfigError
+    from gigakit.core.kinds import KINDS, kind_by_label
+
+    kind = kind_by_label(label)
+    if kind is None:
+        labels = [_RECIPE, *(known.label for known in KINDS.values())]
+        close = nearest(label, labels)
+        fix = f"did you mean '{close}'?" if close else "see: gigakit list"
+        raise ConfigError(f"'{label}' is no kind of component", where="gigakit list", fix=fix)
+    return kind
+
+
+def _component(name: str, kind: Kind, catalogue: Catalogue) -> Component:
+    from gigakit.core.catalogue import unknown_component
+
+    component = catalogue.find(name, [kind.name])
+    if component is None:
+        raise unknown_component(name, kind, catalogue)
+    return component
+
+
+def _print_kinds(catalogue: Catalogue, *, as_json: bool) -> None:
+    from gigakit.config import recipes
+    from gigakit.core.kinds import KINDS
+
+    names = {kind.label: sorted(catalogue.components(kind.name)) for kind in KINDS.values()}
+    names = {label: found for label, found in names.items() if found} | {_RECIPE: sorted(recipes())}
+    if as_json:
+        typer.echo(json.dumps(names, indent=2))
+        return
+    own = {
+        kind.label: [c.name for c in catalogue.components(kind.name).values() if _is_ours(c, kind)]
+        for kind in KINDS.values()
+    }
+    own[_RECIPE] = names[_RECIPE]
+    rows = []
+    for label, known in names.items():
+        more = len(known) - len(own[label])
+        listed = [*own[label], f"{more} of mmengine and torch"] if more else own[label]
+        rows.append((label, str(len(known)), ", ".join(listed)))
+    print_table(("kind", "count", "components"), rows)
+
+
+def _is_ours(component: Component, kind: Kind) -> bool:
+    return component.origin not in kind.inherited
+
+
+def _print_kind(kind: Kind, catalogue: Catalogue, *, as_json: bool) -> None:
+    found = list(catalogue.components(kind.name).values())
+    if as_json:
+        typer.echo(json.dumps([asdict(component) for component in found], indent=2))
+        return
+    rows = [(c.name, c.origin, c.summary) for c in sorted(found, key=lambda c: _is_ours(c, kind))]
+    print_table((kind.label, "from", "what it is"), rows[::-1])
+
+
+def _print_recipes(name: str | None, *, as_json: bool) -> None:
+    import ast
+
+    from gigakit.config import find_recipe, recipes
+    from gigakit.config.expressions import shown_path
+
+    known = recipes() if name is None else {name: find_recipe(name)}
+    docs = {
+        key: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        for key, path in known.items()
+    }
+    if as_json:
+        typer.echo(json.dumps({key: {"file": str(known[key]), "doc": docs[key]} for key in known}))
+    elif name is None:
+        print_table(
+            ("recipe", "what it is"), [(key, doc.partition("\n")[0]) for key, doc in docs.items()]
+        )
+    else:
+        typer.echo(f"{name}  {shown_path(known[name])}\n\n{docs[name]}")
+
+
+def _print_component(component: Component, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(asdict(component), indent=2))
+        return
+    typer.echo(f"{component.name}  ({component.registry}, {component.origin})")
+    typer.echo(f"{component.file}:{component.line}\n")
+    for argument in component.arguments:
+        annotation = f": {argument.annotation}" if argument.annotation else ""
+        typer.echo(
+            f"  {argument.name}{annotation}{_default(argument.default, component, argument.name)}"
+        )
+    if component.open:
+        typer.echo("  ...: further arguments that its source does not name")
+    typer.echo(f"\n{component.docstring}" if component.docstring else "\nno docstring")
+
+
+def _default(default: str | None, component: Component, argument: str) -> str:
+    from gigakit.core.kinds import KINDS
+
+    if default is not None:
+        return f" = {default}"
+    injected = argument in KINDS[component.registry].injected
+    return "  (handed in)" if injected else "  (required)"
