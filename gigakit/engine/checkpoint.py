@@ -93,7 +93,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
-            f"would need code to load, which is refused ({_first_line(error)})",
+            f"would need code to load, which is refused ({_unsafe_name(error)})",
             where=path,
             fix="convert it to safetensors where it was made",
         ) from error
@@ -138,10 +138,11 @@ def to_plain(value: Any, name: str = "checkpoint") -> Any:
     """
     if isinstance(value, nn.Parameter):
         return value.detach()
-    if value is None or isinstance(value, Tensor | bool | int | float | str):
-        return value
+    # a NumPy float is a float to isinstance, but is pickled as a NumPy object
     if isinstance(value, np.generic):
         return value.item()
+    if value is None or isinstance(value, Tensor | bool | int | float | str):
+        return value
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value)
     if isinstance(value, Mapping):
@@ -236,6 +237,12 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not weights:
         raise CheckpointError("holds no weights", where=path)
     return weights
+
+
+def _unsafe_name(error: Exception) -> str:
+    # torch's message goes on to suggest loading it unsafely
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    return found.group(1) if found else "not a file of plain tensors"
 
 
 def _sync_folder(folder: Path) -> None:

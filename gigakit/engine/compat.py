@@ -82,17 +82,21 @@ def quieten(logger: MMLogger, screen: logging.Handler) -> None:
     logger.handlers.append(screen)
 
 
-def start_process_group(launcher: str) -> None:
+def start_process_group(launcher: str) -> bool:
     """Join the processes that ``torchrun`` started, on gloo without CUDA and nccl with it.
 
     Reason: mmengine calls ``torch.cuda.set_device`` and asks for nccl on machines without CUDA.
     Ends with: a device check in ``mmengine.dist.init_dist`` (no issue is open for it).
+
+    Returns:
+        Whether a group was started, which its starter must also end.
     """
     if launcher != "pytorch" or torch.distributed.is_initialized():
-        return
+        return False
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    return True
 
 
 def device_ids() -> list[int] | None:

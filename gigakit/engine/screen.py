@@ -1,8 +1,9 @@
-"""Log records on the screen, above a progress bar if there is one."""
+"""Where log records of a run go: its file, and the screen above the progress bar."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from rich.console import Console
 
@@ -22,3 +23,26 @@ class ScreenHandler(logging.Handler):
         """Print one record."""
         text = f"{record.levelname.lower()}: {record.getMessage()}"
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+class LogTakeover:
+    """Send a logger's records to a run's handlers alone, until :meth:`restore`.
+
+    Two handlers on one terminal would print each warning twice and tear the progress bar.
+
+    Args:
+        name: name of the logger, such as ``gigakit``.
+        handlers: the run's handlers.
+    """
+
+    def __init__(self, name: str, handlers: Sequence[logging.Handler]) -> None:
+        self._logger = logging.getLogger(name)
+        self._before = self._logger.handlers, self._logger.level, self._logger.propagate
+        self._logger.handlers = list(handlers)
+        self._logger.setLevel(logging.INFO)
+        self._logger.propagate = False
+
+    def restore(self) -> None:
+        """Give the logger back as it was."""
+        self._logger.handlers, level, self._logger.propagate = self._before
+        self._logger.setLevel(level)

@@ -137,8 +137,11 @@ class PretrainLoop(BaseLoop):
             self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
             for batch in batches
         ]
-        self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs))
-        self._iter += 1
+        try:
+            self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs))
+        finally:
+            # the step is made, whatever a hook decides after it
+            self._iter += 1
 
     def _validates_now(self) -> bool:
         interval = self.val_interval_steps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 import mmengine
 import torch
+import torch.distributed
 from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 from rich.console import Console
 
@@ -21,7 +22,7 @@ from gigakit.core.files import write_text
 from gigakit.engine import compat
 from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, save_checkpoint
 from gigakit.engine.resources import Stopwatch
-from gigakit.engine.screen import ScreenHandler
+from gigakit.engine.screen import LogTakeover, ScreenHandler
 from gigakit.engine.signals import StopSignals
 from gigakit.registry import PARAM_SCHEDULERS, RUNNERS
 
@@ -65,7 +66,7 @@ class GigakitRunner(Runner):
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Join the other processes if there are any."""
-        compat.start_process_group(self._launcher)
+        self._owns_process_group = compat.start_process_group(self._launcher)
         super().setup_env(env_cfg)
         # mmengine appends this to the work directory and to the name of the run
         self._timestamp = "."
@@ -84,12 +85,7 @@ class GigakitRunner(Runner):
             log_level, str(self.work_path / "train.log"), logger_name="gigakit", **kwargs
         )
         compat.quieten(logger, ScreenHandler(self.console))
-        self._own_handlers = [
-            handler for handler in logger.handlers if isinstance(handler, logging.FileHandler)
-        ]
-        own = logging.getLogger("gigakit")
-        for handler in self._own_handlers:
-            own.addHandler(handler)
+        self._log_takeover = LogTakeover("gigakit", logger.handlers)
         return logger
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
@@ -115,7 +111,6 @@ class GigakitRunner(Runner):
         return MMDistributedDataParallel(
             model.to(mmengine.device.get_device()),
             device_ids=compat.device_ids(),
-            broadcast_buffers=False,
         )
 
     def train(self) -> torch.nn.Module:
@@ -183,8 +178,10 @@ class GigakitRunner(Runner):
             return
         optim_wrapper: Any = self.optim_wrapper
         schedules: Any = self.param_schedulers or ()
+        dataset = self.train_loop.dataloader.dataset
         checkpoint = {
             "meta": {
+                "dataset_meta": getattr(dataset, "metainfo", None),
                 "iter": step,
                 "epoch": step // self.train_loop.steps_per_epoch,
                 "seed": self.seed,
@@ -206,26 +203,23 @@ class GigakitRunner(Runner):
             if hasattr(hook, "close"):
                 hook.close()
         self.visualizer.close()
-        for handler in self._own_handlers:
-            logging.getLogger("gigakit").removeHandler(handler)
+        self._log_takeover.restore()
         compat.forget_run(self._experiment_name)
+        if self._owns_process_group:
+            torch.distributed.destroy_process_group()
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> list[Any]:
         """Build schedules; gigakit's are told the steps of the loop, mmengine's take their own."""
-        built = []
-        for config in scheduler if isinstance(scheduler, list | tuple) else [scheduler]:
-            loop = self.train_loop
-            counts = {"total_steps": loop.max_iters, "steps_per_epoch": loop.steps_per_epoch}
-            kind = PARAM_SCHEDULERS.get(config["type"])
-            accepted = inspect.signature(kind).parameters if kind is not None else {}
-            arguments = dict(config)
-            for name, value in counts.items():
-                if name in accepted and arguments.get(name) is None:
-                    arguments[name] = value
-            built.append(
-                PARAM_SCHEDULERS.build(arguments, default_args={"optimizer": optim_wrapper})
-            )
-        return built
+        loop = self.train_loop
+        counts = {"total_steps": loop.max_iters, "steps_per_epoch": loop.steps_per_epoch}
+        configs = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
+        return [
+            # mmengine builds them once more at resume
+            config
+            if isinstance(config, _ParamScheduler)
+            else _build_schedule(config, optim_wrapper, counts)
+            for config in configs
+        ]
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         self.logger.info("environment %s %s", versions(), env_cfg)
@@ -234,6 +228,17 @@ class GigakitRunner(Runner):
     def _bare_model(self) -> torch.nn.Module:
         module: torch.nn.Module = getattr(self.model, "module", self.model)
         return module
+
+
+def _build_schedule(config: dict[str, Any], optim_wrapper: Any, counts: dict[str, int]) -> Any:
+    kind = PARAM_SCHEDULERS.get(config["type"])
+    accepted = inspect.signature(kind).parameters if kind is not None else {}
+    open_counts = {
+        name: value
+        for name, value in counts.items()
+        if name in accepted and config.get(name) is None
+    }
+    return PARAM_SCHEDULERS.build({**config, **open_counts, "optimizer": optim_wrapper})
 
 
 def versions() -> dict[str, str]:

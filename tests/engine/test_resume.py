@@ -1,0 +1,105 @@
+"""Processes that are killed, and go on as if nothing had happened."""
+
+import json
+import multiprocessing
+import signal
+
+import pytest
+
+from gigakit.engine.checkpoint import list_checkpoints
+from gigakit.engine.train import train
+
+
+def logged(folder):
+    rows = [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
+    kept = ("step", "train/", "val/")
+    return [{key: row[key] for key in row if key.startswith(kept)} for row in rows]
+
+
+@pytest.mark.parametrize(("workers", "then", "step"), [(0, 2, 11), (2, 0, 14)])
+def test_a_killed_run_ends_bit_identical(toy, toy_process, finished, tmp_path, workers, then, step):
+    """Dropout and augmentation noise are on; the worker count changes at the resume."""
+    folder, reads = tmp_path / "run", tmp_path / "reads"
+    assert toy_process(folder, workers=workers, signal_at=step) == [-signal.SIGKILL]
+    assert list_checkpoints(folder)[0].name == f"step-{step // 4 * 4:08d}.pth"
+    changed = toy.config(workers=then, train_dataloader__dataset__read_log=str(reads))
+    result = train(changed, work_dir=folder, resume=True)
+    assert result.steps == 25
+    assert toy.digest(folder) == toy.digest(finished)
+    assert logged(folder) == logged(finished)
+    # what was trained on before the checkpoint is not read again
+    assert min(map(int, reads.read_text().split())) == step // 4 * 4 * 3
+
+
+def test_a_kill_in_the_middle_of_a_checkpoint_loses_nothing(toy, finished, tmp_path):
+    folder = tmp_path / "run"
+    train(toy.config(train_cfg__max_steps=8, param_scheduler=None), work_dir=folder)
+    newest, before = list_checkpoints(folder)
+    part = newest.with_name(f".{newest.name}.x.part")
+    part.write_bytes(newest.read_bytes()[:999])
+    newest.write_bytes(newest.read_bytes()[:999])
+    train(toy.config(train_cfg__max_steps=10, param_scheduler=None), work_dir=folder, resume=True)
+    log = (folder / "train.log").read_text()
+    assert f"{newest} is damaged or truncated" in log
+    assert "resumed epoch: 0, iter: 4" in log
+    assert not part.exists()
+    assert before.name == "step-00000004.pth"
+
+
+def test_first_ctrl_c_writes_a_checkpoint_and_exits_130(toy, toy_process, finished, tmp_path):
+    folder = tmp_path / "run"
+    assert toy_process(folder, workers=2, signal_at=6, number=int(signal.SIGINT)) == [130]
+    assert list_checkpoints(folder)[0].name == "step-00000006.pth"
+    assert train(toy.config(), work_dir=folder, resume=True).status == "done"
+    assert toy.digest(folder) == toy.digest(finished)
+
+
+def test_second_signal_stops_at_once_and_handlers_are_restored(toy, tmp_path):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    hook = {"type": "KillHook", "step": 6, "number": int(signal.SIGINT), "times": 2}
+    with pytest.raises(Exception, match="stopped at once") as caught:
+        train(toy.config(custom_hooks=[hook]), work_dir=tmp_path)
+    assert caught.value.exit_code == 130
+    assert list_checkpoints(tmp_path)[0].name == "step-00000004.pth"
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_loader_workers_end_with_the_run(toy, tmp_path):
+    train(toy.config(workers=2, train_cfg__max_steps=3), work_dir=tmp_path)
+    assert multiprocessing.active_children() == []
+
+
+def test_resume_of_a_finished_run_trains_no_step(toy, tmp_path):
+    train(toy.config(train_cfg__max_steps=3), work_dir=tmp_path)
+    digest = toy.digest(tmp_path)
+    result = train(toy.config(train_cfg__max_steps=3), work_dir=tmp_path, resume=True)
+    assert (result.status, result.steps) == ("done", 3)
+    assert result.metrics["toy/samples"] == 10
+    assert toy.digest(tmp_path) == digest
+
+
+def test_two_processes_equal_one(toy, toy_process, tmp_path):
+    codes = toy_process(
+        tmp_path / "two", processes=2, launcher="pytorch", batch_size=2, model__dropout=0.0
+    )
+    assert codes == [0, 0]
+    train(toy.config(batch_size=4, model__dropout=0.0), work_dir=tmp_path / "one")
+    one, two = (logged(tmp_path / name) for name in ("one", "two"))
+    assert [list(row) for row in one] == [list(row) for row in two]
+    for row_one, row_two in zip(one, two, strict=True):
+        for tag in row_one.keys() & {"train/grad_norm", "val/toy/error", "val/toy/samples"}:
+            assert row_two[tag] == pytest.approx(row_one[tag], rel=1e-4)
+
+
+def test_one_signalled_rank_stops_both_at_the_same_step(toy, toy_process, tmp_path):
+    codes = toy_process(
+        tmp_path,
+        processes=2,
+        launcher="pytorch",
+        batch_size=2,
+        signal_at=6,
+        number=int(signal.SIGTERM),
+        rank=1,
+    )
+    assert codes == [143, 143]
+    assert list_checkpoints(tmp_path)[0].name == "step-00000006.pth"
