@@ -19,7 +19,7 @@ BASELINES = {"mean": "baseline: mean embedding", "nearest": "baseline: nearest v
 HEADER = (
     "cell", "n", "R²", "cosine", "last loss", "parameters", "steps", "s/step", "CPU s", "peak MB",
 )  # fmt: skip
-_PREFIX = "val/reconstruction/"
+_PREFIX = "reconstruction/"
 
 
 def collect(plan: Plan) -> list[dict[str, Any]]:

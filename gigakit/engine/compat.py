@@ -5,8 +5,10 @@ Nothing else in gigakit reaches into mmengine's private parts.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -56,18 +58,24 @@ def message_hub_from_state(state: dict[str, Any]) -> dict[str, Any]:
     return {**state, "log_scalars": scalars}
 
 
-def forget_run(name: str) -> None:
-    """Drop the global objects that a finished run leaves behind.
+@contextlib.contextmanager
+def scoped_run() -> Iterator[None]:
+    """Drop the global objects that a run leaves behind.
 
     Reason: mmengine keeps a logger, a message hub, a visualizer and a scope per experiment name for
     ever, so a second run in one process would write into the first one's files. Ends with: nothing
     planned upstream.
     """
-    logger = MMLogger._instance_dict.pop(name, None)
-    for handler in list(logger.handlers) if logger is not None else ():
-        handler.close()
-    for kind in (MessageHub, Visualizer, DefaultScope):
-        kind._instance_dict.pop(name, None)
+    kinds = (MMLogger, MessageHub, Visualizer, DefaultScope)
+    before = {kind: set(kind._instance_dict) for kind in kinds}
+    try:
+        yield
+    finally:
+        for kind in kinds:
+            for name in set(kind._instance_dict) - before[kind]:
+                left = kind._instance_dict.pop(name)
+                for handler in left.handlers if isinstance(left, MMLogger) else ():
+                    handler.close()
 
 
 def quieten(logger: MMLogger, screen: logging.Handler) -> None:
@@ -95,6 +103,8 @@ def start_process_group(launcher: str) -> bool:
         return False
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    # torchrun sets the one; mmengine warns about the other unless it is set
+    os.environ.setdefault("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
     torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     return True
 

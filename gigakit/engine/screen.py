@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 
@@ -25,24 +26,24 @@ class ScreenHandler(logging.Handler):
         self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-class LogTakeover:
-    """Send a logger's records to a run's handlers alone, until :meth:`restore`.
+@contextlib.contextmanager
+def borrowed_logger(name: str) -> Iterator[None]:
+    """Give a logger back as it was, after a run has sent its records to handlers of its own.
 
     Two handlers on one terminal would print each warning twice and tear the progress bar.
-
-    Args:
-        name: name of the logger, such as ``gigakit``.
-        handlers: the run's handlers.
     """
+    logger = logging.getLogger(name)
+    handlers, level, propagate = logger.handlers, logger.level, logger.propagate
+    try:
+        yield
+    finally:
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
-    def __init__(self, name: str, handlers: Sequence[logging.Handler]) -> None:
-        self._logger = logging.getLogger(name)
-        self._before = self._logger.handlers, self._logger.level, self._logger.propagate
-        self._logger.handlers = list(handlers)
-        self._logger.setLevel(logging.INFO)
-        self._logger.propagate = False
 
-    def restore(self) -> None:
-        """Give the logger back as it was."""
-        self._logger.handlers, level, self._logger.propagate = self._before
-        self._logger.setLevel(level)
+def send_records(name: str, handlers: Sequence[logging.Handler]) -> None:
+    """Send a logger's records to these handlers alone."""
+    logger = logging.getLogger(name)
+    logger.handlers = list(handlers)
+    logger.propagate = False
+    logger.setLevel(logging.INFO)

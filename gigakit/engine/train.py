@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
+import os
 import pprint
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +16,11 @@ from mmengine.config import Config
 
 from gigakit.core.errors import InterruptedRunError
 from gigakit.core.files import write_json
+from gigakit.engine import compat
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
 from gigakit.engine.runners.gigakit_runner import GigakitRunner, versions
+from gigakit.engine.screen import borrowed_logger
 
 FILE = "result.json"
 
@@ -84,28 +88,41 @@ def train(
         GigakitError: the run cannot be built or trained.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
-    runner.banner = banner
-    runner.config_text = config_text or format_config(values)
     result = TrainResult()
     try:
-        runner.train()
+        with compat.scoped_run(), borrowed_logger("gigakit"), contextlib.ExitStack() as stack:
+            runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
+            stack.callback(runner.close)
+            runner.banner, runner.config_text = banner, config_text or format_config(values)
+            _run(runner, result)
         result.status = "done"
-    except (InterruptedRunError, KeyboardInterrupt) as error:
-        result.status = "interrupted"
-        stopped = _as_interrupted(error, runner)
-        result.reason = stopped.what
-        raise stopped from None
+    except InterruptedRunError as error:
+        result.status, result.reason = "interrupted", error.what
+        raise
     except Exception as error:
         result.reason = str(error) or type(error).__name__
-        runner.logger.info("failed", exc_info=True)
+        raise
+    finally:
+        if os.environ.get("RANK", "0") == "0":
+            write_json(work_dir / FILE, {**dataclasses.asdict(result), **(extra_meta or {})})
+    return result
+
+
+def _run(runner: GigakitRunner, result: TrainResult) -> None:
+    try:
+        runner.train()
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            f"stopped at once after step {runner.iter}, without a checkpoint of that step",
+            where=runner.work_dir,
+            fix="--resume goes on from the last checkpoint",
+            exit_code=runner.stop_signals.exit_code,
+        ) from None
+    except Exception:
+        runner.logger.info("the run failed", exc_info=True)
         raise
     finally:
         _complete(result, runner)
-        if runner.rank == 0:
-            write_json(work_dir / FILE, {**dataclasses.asdict(result), **(extra_meta or {})})
-        runner.close()
-    return result
 
 
 def format_config(values: Mapping[str, Any]) -> str:
@@ -131,19 +148,6 @@ def _build_runner(
     )
     runner: GigakitRunner = GigakitRunner.from_cfg(config)  # type: ignore[assignment]
     return runner
-
-
-def _as_interrupted(
-    error: InterruptedRunError | KeyboardInterrupt, runner: GigakitRunner
-) -> InterruptedRunError:
-    if isinstance(error, InterruptedRunError):
-        return error
-    return InterruptedRunError(
-        f"stopped at once after step {runner.iter}, without a checkpoint of that step",
-        where=runner.work_dir,
-        fix="--resume goes on from the last checkpoint",
-        exit_code=runner.stop_signals.exit_code,
-    )
 
 
 def _complete(result: TrainResult, runner: GigakitRunner) -> None:

@@ -1,1 +1,1 @@
-"""wsi."""
+"""Slides: readers, tissue, tiles, stores, cohorts, overview pictures; never torch."""

@@ -40,7 +40,7 @@ class ProgressHook(Hook):
             self._progress = Progress(
                 TextColumn("step"),
                 MofNCompleteColumn(),
-                BarColumn(),
+                BarColumn(bar_width=12),
                 TextColumn("{task.description}"),
                 TimeRemainingColumn(),
                 console=runner.console,
@@ -110,7 +110,6 @@ class ProgressHook(Hook):
             for label, tag, form in (
                 ("loss", "train/loss", ".4f"),
                 ("lr", "train/lr", ".2e"),
-                ("grad", "train/grad_norm", ".3g"),
             )
             if tag in scalars
         ]

@@ -22,7 +22,7 @@ from gigakit.core.files import write_text
 from gigakit.engine import compat
 from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, save_checkpoint
 from gigakit.engine.resources import Stopwatch
-from gigakit.engine.screen import LogTakeover, ScreenHandler
+from gigakit.engine.screen import ScreenHandler, send_records
 from gigakit.engine.signals import StopSignals
 from gigakit.registry import PARAM_SCHEDULERS, RUNNERS
 
@@ -77,15 +77,18 @@ class GigakitRunner(Runner):
     def build_logger(
         self,
         log_level: int | str = "INFO",
-        log_file: str | None = None,  # noqa: ARG002
+        log_file: str | None = None,
         **kwargs: Any,
     ) -> Any:
         """Log to ``train.log``, gigakit's own messages too, and show warnings on the screen."""
         logger = super().build_logger(
-            log_level, str(self.work_path / "train.log"), logger_name="gigakit", **kwargs
+            log_level,
+            log_file or str(self.work_path / "train.log"),
+            logger_name="gigakit",
+            **kwargs,
         )
         compat.quieten(logger, ScreenHandler(self.console))
-        self._log_takeover = LogTakeover("gigakit", logger.handlers)
+        send_records("gigakit", logger.handlers)
         return logger
 
     def build_visualizer(self, visualizer: Any = None) -> Any:
@@ -144,15 +147,17 @@ class GigakitRunner(Runner):
     def load_checkpoint(
         self,
         filename: str,
-        map_location: Any = "cpu",  # noqa: ARG002
+        map_location: Any = "cpu",
         strict: bool = True,
-        revise_keys: Sequence[Any] = (),  # noqa: ARG002
+        revise_keys: Sequence[Any] = (),
     ) -> dict[str, Any]:
         """Load a checkpoint of this very model into it, and return it.
 
         Raises:
             CheckpointError: damaged, not of this model, or not a run's.
         """
+        # tensors go to host memory first: the model and the optimiser move their own
+        del map_location, revise_keys
         checkpoint = load_checkpoint(Path(filename))
         missing = {"meta", "state_dict", "message_hub"} - checkpoint.keys()
         if missing:
@@ -198,13 +203,11 @@ class GigakitRunner(Runner):
         save_checkpoint(checkpoint, self.work_path, step, keep=keep)
 
     def close(self) -> None:
-        """Close the log and the writers, whatever ended the run."""
+        """Close the bar and the writers, whatever ended the run."""
         for hook in self.hooks:
             if hasattr(hook, "close"):
                 hook.close()
         self.visualizer.close()
-        self._log_takeover.restore()
-        compat.forget_run(self._experiment_name)
         if self._owns_process_group:
             torch.distributed.destroy_process_group()
 

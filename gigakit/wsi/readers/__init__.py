@@ -1,1 +1,1 @@
-"""wsi/readers."""
+"""Readers: from a file to levels and pixels."""

@@ -1,1 +1,1 @@
-"""wsi/segmenters."""
+"""Segmenters: which part of a slide is tissue."""

@@ -1,1 +1,1 @@
-"""wsi/tilers."""
+"""Tilers: where a slide's tiles lie."""

@@ -1,0 +1,5 @@
+"""``python -m gigakit``: the same as the ``gigakit`` command."""
+
+from gigakit.cli.app import main
+
+main()

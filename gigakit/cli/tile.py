@@ -1,0 +1,74 @@
+"""``gigakit tile``: tissue and tiles of a cohort."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gigakit.cli.options import Mpp, Out, Overrides
+
+if TYPE_CHECKING:
+    from gigakit.wsi.pipeline import CohortResult
+
+Recipe = Annotated[
+    str, typer.Option("--recipe", help="Recipe whose preparation section holds the settings.")
+]
+
+
+def tile(
+    cohort: Annotated[
+        str, typer.Argument(help="slides.csv, a folder of slides, one slide, or 'sample'.")
+    ],
+    recipe: Recipe = "gigapath_slide",
+    overrides: Overrides = None,
+    out: Out = None,
+    mpp: Mpp = None,
+) -> None:
+    """Find the tissue of each slide, lay out tiles, store coordinates and an overview picture.
+
+    Settings are the recipe's, for instance --set preparation.tiler.overlap=0.5; training with the
+    same settings finds the tiles done.
+    """
+    from gigakit.config import load_checked
+
+    preparation = load_checked(recipe, overrides or ()).values["preparation"]
+
+    from gigakit.wsi.cohort import read_cohort
+    from gigakit.wsi.pipeline import TilingSettings, store_root, tile_cohort
+
+    rows = read_cohort(cohort, mpp=mpp)
+    settings = TilingSettings(
+        reader=preparation.get("reader"),
+        segmenter=preparation["segmenter"],
+        tiler=preparation["tiler"],
+    )
+    result = tile_cohort(
+        rows,
+        settings,
+        store_root(rows, out),
+        announce=lambda line: typer.echo(line, err=True),
+    )
+    report_cohort("tiling", result)
+    fail_if_slides_failed(result)
+
+
+def report_cohort(stage: str, result: CohortResult) -> None:
+    """Print one line: how many slides are in which state, and where the files are."""
+    counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
+    typer.echo(f"{stage}: {counts or 'no slides'}; {result.tiles} tiles in {result.folder}")
+
+
+def fail_if_slides_failed(*results: CohortResult) -> None:
+    """Raise for exit code 3 if a slide failed in any stage; its line was printed as it happened."""
+    from gigakit.core.errors import SomeSlidesFailedError
+
+    for result in results:
+        failed = [slide for slide in result.slides if slide.state == "failed"]
+        if failed:
+            raise SomeSlidesFailedError(
+                f"{len(failed)} of {len(result.slides)} slides failed",
+                where=result.folder / "status.csv",
+                fix="the others are finished; mend these and run the same command again",
+            )

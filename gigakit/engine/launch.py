@@ -1,0 +1,132 @@
+"""From a checked recipe to a finished run: features first, then training."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gigakit.config import LoadedConfig, dump_config
+from gigakit.core.errors import ConfigError
+from gigakit.engine.run_directory import prepare_work_dir
+from gigakit.engine.train import TrainResult, train
+from gigakit.registry import ATTENTIONS, TASKS
+from gigakit.tasks.prepared import PreparedFeatures, read_prepared
+from gigakit.wsi.cohort import SAMPLE, read_cohort
+
+LOGGER = logging.getLogger(__name__)
+
+# what a recipe holds beside the keys of mmengine's Runner
+OWN_KEYS = (
+    "ablation",
+    "ablation_sample",
+    "cohort",
+    "custom_imports",
+    "features",
+    "out",
+    "preparation",
+    "sample",
+)
+
+
+def launch(
+    loaded: LoadedConfig,
+    *,
+    work_dir: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    init_from: Path | None = None,
+    announce: Callable[[str], None] = LOGGER.info,
+    work_root: Path = Path("work_dirs"),
+) -> TrainResult:
+    """Prepare the features that a recipe needs, train it, and say how to look at it.
+
+    Args:
+        loaded: the recipe, checked, its ``sample`` section applied.
+        work_dir: folder of the run; ``None`` takes the next free ``<work_root>/<recipe>/<n>``.
+        resume: go on from the run's newest valid checkpoint.
+        overwrite: remove what a used ``work_dir`` holds.
+        init_from: weights to start from.
+        announce: receives a line now and then while features are prepared.
+        work_root: where runs live.
+
+    Raises:
+        GigakitError: what the preparation, the work directory or the run found wrong.
+    """
+    folder = prepare_work_dir(
+        work_root, loaded.name, explicit=work_dir, resume=resume, overwrite=overwrite
+    )
+    values = copy.deepcopy(loaded.values)
+    prepared = prepare(values, announce)
+    notes = [*prepared.notes, *attention_notes(values, prepared)]
+    fill_in(values, prepared)
+    result = train(
+        {key: value for key, value in values.items() if key not in OWN_KEYS},
+        work_dir=folder,
+        resume=resume,
+        init_from=init_from,
+        config_text=dump_config(loaded.values),
+        banner=[f"{'recipe':<12}{loaded.name}", *(f"{'note':<12}{note}" for note in notes)],
+        extra_meta={"recipe": loaded.name, "overrides": list(loaded.overrides), "notes": notes},
+    )
+    announce(f"done: {folder}; look at it with: tensorboard --logdir {folder}")
+    return result
+
+
+def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> PreparedFeatures:
+    """Return the features a recipe trains on: a folder it names, or those of its cohort.
+
+    Raises:
+        ConfigError: the recipe names neither.
+    """
+    if values.get("features"):
+        return read_prepared(Path(values["features"]))
+    if not values.get("cohort") or not values.get("preparation"):
+        raise ConfigError(
+            "neither features nor a cohort with its preparation is given",
+            where="features",
+            fix="add --set cohort=slides.csv or --set features=DIR",
+        )
+    cohort = read_cohort(values["cohort"])
+    out = Path(values["out"]) if values.get("out") else None
+    prepared: PreparedFeatures = TASKS.build(values["preparation"]).run(
+        cohort, out, announce=announce
+    )
+    if values["cohort"] == SAMPLE:
+        prepared.notes.insert(
+            0, "the cohort is the sample: one small slide, trained and evaluated on itself"
+        )
+    return prepared
+
+
+def fill_in(values: dict[str, Any], prepared: PreparedFeatures) -> None:
+    """Put what only the data can tell into the places that a recipe leaves open."""
+    if values["model"].get("input_dim") is None:
+        values["model"]["input_dim"] = prepared.width
+    for loader in ("train_dataloader", "val_dataloader"):
+        dataset = values.get(loader, {}).get("dataset", {})
+        if dataset.get("type") == "SlideFeatures" and dataset.get("root") is None:
+            dataset["root"] = str(prepared.folder.absolute())
+            dataset.setdefault("slide_ids", prepared.slide_ids)
+    values["train_dataloader"]["dataset"].setdefault("seed", values["randomness"]["seed"])
+    for hook in values.get("custom_hooks", []):
+        if hook["type"] == "OverviewPictureHook" and prepared.overviews is not None:
+            hook.setdefault("folder", str(prepared.overviews.absolute()))
+
+
+def attention_notes(values: dict[str, Any], prepared: PreparedFeatures) -> list[str]:
+    """Say what the slide encoder's attention does on the longest sequence it will see."""
+    attention = values["model"].get("encoder", {}).get("attention")
+    if attention is None or not prepared.lengths:
+        return []
+    hidden = values["model"].get("mask_ratio", 0.0)
+    tokens = 1 + max(1, int(max(prepared.lengths) * (1 - hidden)))
+    return [f"the encoder sees at most {tokens} tokens: {_describe(attention, tokens)}"]
+
+
+def _describe(attention: dict[str, Any], tokens: int) -> str:
+    variant = ATTENTIONS.build(attention)
+    text: str = variant.describe(tokens) if hasattr(variant, "describe") else attention["type"]
+    return text

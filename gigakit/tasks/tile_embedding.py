@@ -1,0 +1,205 @@
+"""From a cohort of slides to feature files: tissue, tiles, embeddings, each done once."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from gigakit.core.errors import NoTissueError, SomeSlidesFailedError, StoreError
+from gigakit.core.files import digest8, file_sha256, write_json
+from gigakit.data.datasets.slide_tiles import SlideTiles
+from gigakit.nn.weights import load_weights
+from gigakit.registry import BACKBONES, TASKS
+from gigakit.tasks.prepared import PreparedFeatures, read_prepared
+from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.features import FeatureSet, read_features, write_features
+from gigakit.wsi.pipeline import (
+    CohortResult,
+    SlideResult,
+    TilingSettings,
+    finished_table,
+    run_cohort,
+    store_root,
+    tile_cohort,
+)
+from gigakit.wsi.tiles import TileTable
+
+LOGGER = logging.getLogger(__name__)
+
+Announce = Callable[[str], None]
+FORMAT = 1
+
+
+@TASKS.register_module()
+class TileEmbedding:
+    """Tile a cohort and embed its tiles; what is done under the same settings is not done again.
+
+    Args:
+        segmenter: config from SEGMENTERS.
+        tiler: config from TILERS.
+        encoder: config from BACKBONES of the tile encoder.
+        transform: config from AUGMENTATIONS, from a tile's pixels to the encoder's input.
+        reader: config from READERS; ``None`` chooses by the file.
+        weights: file of the encoder's weights; ``None`` leaves it as seeded, which is said aloud.
+        seed: seed of an encoder without weights.
+        batch_size: tiles a forward pass.
+        num_workers: processes that read and transform tiles.
+        device: such as ``cuda:1``; ``None`` takes CUDA where there is one.
+
+    Source: Prov-GigaPath, Methods: preprocessing, and the frozen tile encoder's embeddings.
+    """
+
+    def __init__(
+        self,
+        *,
+        segmenter: dict[str, Any],
+        tiler: dict[str, Any],
+        encoder: dict[str, Any],
+        transform: dict[str, Any],
+        reader: dict[str, Any] | None = None,
+        weights: str | None = None,
+        seed: int = 0,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        device: str | None = None,
+    ) -> None:
+        self.tiling = TilingSettings(segmenter=segmenter, tiler=tiler, reader=reader)
+        self.encoder_config = encoder
+        self.transform = transform
+        self.weights = Path(weights) if weights else None
+        self.seed = seed
+        self.batch_size = batch_size
+        self.num_workers = num_workers
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._encoder: nn.Module | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the embeddings; its digest is in the folder's name."""
+        weights = file_sha256(self.weights) if self.weights and self.weights.is_file() else None
+        return {
+            "format": FORMAT,
+            "tiling": self.tiling.digest,
+            "encoder": self.encoder_config,
+            "transform": self.transform,
+            "weights_sha256": weights,
+            "seed": None if weights else self.seed,
+        }
+
+    @property
+    def name(self) -> str:
+        """A readable name of the encoder."""
+        stem = self.weights.stem if self.weights else f"untrained-seed{self.seed}"
+        return f"{self.encoder_config['type']}-{stem}"
+
+    def run(
+        self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
+    ) -> PreparedFeatures:
+        """Tile and embed a cohort; slides that fail or hold no tissue are left out.
+
+        Args:
+            cohort: the slides.
+            out: folder of the stores; default ``work_dirs/stores/<cohort>``.
+            announce: receives a line for each slide that was worked on.
+
+        Raises:
+            SomeSlidesFailedError: no slide is left.
+            CheckpointError: the weights do not fit the encoder.
+        """
+        tiled, embedded = self.process(cohort, out, announce=announce)
+        usable = [slide.slide_id for slide in embedded.slides if slide.tiles]
+        if not usable:
+            reasons = "; ".join(slide.reason for slide in [*tiled.slides, *embedded.slides])
+            raise SomeSlidesFailedError(
+                f"no slide of the cohort can be used: {reasons}", where=tiled.folder / "status.csv"
+            )
+        prepared = read_prepared(embedded.folder, usable)
+        prepared.overviews = tiled.folder / "overview"
+        lost = [s for s in tiled.slides + embedded.slides if s.state in ("failed", "empty")]
+        if lost:
+            prepared.notes.append(
+                f"{len(lost)} of {len(cohort.slides)} slides are left out, see status.csv"
+            )
+        if self.weights is None:
+            prepared.notes.append(
+                f"the tile encoder is untrained (seed {self.seed}): its embeddings are random "
+                "features of colour and texture"
+            )
+        return prepared
+
+    def process(
+        self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
+    ) -> tuple[CohortResult, CohortResult]:
+        """Tile and embed a cohort, and return what became of each slide in both stages."""
+        root = store_root(cohort, out)
+        tiled = tile_cohort(cohort, self.tiling, root, announce=announce)
+        done = {slide.slide_id for slide in tiled.slides if slide.tiles}
+        settings = self.settings
+        folder = root / "features" / f"{self.name}-{digest8(settings)}"
+        write_json(folder / "settings.json", settings)
+        rest = Cohort(cohort.name, tuple(row for row in cohort.slides if row.slide_id in done))
+        embedded = run_cohort(
+            rest,
+            folder,
+            lambda row: self._embed_slide(row, tiled.folder, folder),
+            announce=announce,
+        )
+        return tiled, embedded
+
+    def _embed_slide(self, row: SlideRow, tiles: Path, folder: Path) -> SlideResult:
+        table = finished_table(tiles / f"{row.slide_id}.h5", row)
+        if table is None:
+            raise NoTissueError("has no tiles", where=row.path)
+        path = folder / f"{row.slide_id}.h5"
+        if _holds(path, table):
+            return SlideResult(row.slide_id, "skipped", len(table))
+        pixels = SlideTiles(
+            path=row.path,
+            table=table,
+            transform=self.transform,
+            reader=self.tiling.reader,
+            mpp=row.mpp,
+        )
+        attrs = {"encoder": self.name, "embedding": "tile, cls token after the final norm"}
+        write_features(path, self._embed(pixels), table, attrs)
+        return SlideResult(row.slide_id, "done", len(table))
+
+    def _embed(self, pixels: SlideTiles) -> np.ndarray:
+        encoder = self._built()
+        loader = DataLoader(pixels, batch_size=self.batch_size, num_workers=self.num_workers)
+        with torch.inference_mode():
+            parts = [encoder(batch.to(self.device)).float().cpu().numpy() for batch in loader]
+        return np.concatenate(parts)
+
+    def _built(self) -> nn.Module:
+        if self._encoder is None:
+            # a seeded network must not depend on, or disturb, the global generator
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self.seed)
+                encoder: nn.Module = BACKBONES.build(self.encoder_config)
+            if self.weights is not None:
+                load_weights(encoder, self.weights)
+            self._encoder = encoder.to(self.device).eval()
+        return self._encoder
+
+
+def _holds(path: Path, table: TileTable) -> bool:
+    """Tell whether a feature file is whole and of these very tiles."""
+    if not path.is_file():
+        return False
+    try:
+        found: FeatureSet = read_features(path)
+        with h5py.File(path) as file:
+            same = file.attrs.get("source_mtime_ns") == table.attrs.get("source_mtime_ns")
+    except StoreError as error:
+        LOGGER.warning("%s; it is made anew", error)
+        return False
+    return bool(same) and np.array_equal(found.coords, table.coords)

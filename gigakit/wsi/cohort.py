@@ -1,0 +1,139 @@
+"""Cohorts: which slides, by name."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gigakit.core.errors import ConfigError
+from gigakit.wsi.sample import sample_path
+from gigakit.wsi.slide import IMAGE_SUFFIXES
+
+SAMPLE = "sample"
+SLIDE_SUFFIXES = (
+    ".svs", ".tif", ".tiff", ".ndpi", ".vms", ".vmu", ".scn", ".mrxs", ".svslide", ".bif", ".dcm",
+    ".czi", *IMAGE_SUFFIXES,
+)  # fmt: skip
+_SAFE_ID = re.compile(r"[^/\\:\x00-\x1f]+")
+_LONGEST_ID = 200
+
+
+@dataclass(frozen=True)
+class SlideRow:
+    """One slide of a cohort.
+
+    Args:
+        slide_id: its name, which names its files.
+        path: where it lies.
+        mpp: resolution in µm/px that overrides the slide's.
+        extra: the manifest's other columns.
+    """
+
+    slide_id: str
+    path: Path
+    mpp: float | None = None
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Slides that are processed together.
+
+    Args:
+        name: names the cohort's stores.
+        slides: at least one.
+    """
+
+    name: str
+    slides: tuple[SlideRow, ...]
+
+
+def read_cohort(source: str | Path, *, mpp: float | None = None) -> Cohort:
+    """Read a cohort.
+
+    Args:
+        source: ``sample``, a manifest ``.csv`` (columns ``path``, and optionally ``slide_id``,
+            ``mpp`` and others, which are kept), a folder of slides, or one slide.
+        mpp: resolution in µm/px of slides whose row gives none.
+
+    Raises:
+        ConfigError: nothing there, no slides, or an unusable row, named by file and line.
+    """
+    if str(source) == SAMPLE:
+        return Cohort(SAMPLE, (SlideRow("CMU-1-Small-Region", sample_path(), mpp),))
+    path = Path(source)
+    if path.suffix.lower() == ".csv":
+        rows = _read_manifest(path, mpp)
+    elif path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in SLIDE_SUFFIXES)
+        rows = [(SlideRow(_stem(file), file, mpp), str(file)) for file in files]
+    else:
+        # a path that does not exist is that slide's own error, told when it is opened
+        rows = [(SlideRow(_stem(path), path, mpp), str(path))]
+    if not rows:
+        raise ConfigError("holds no slides", where=path, fix="name a folder or a csv with slides")
+    _check_ids(rows)
+    return Cohort(path.stem or "cohort", tuple(row for row, _ in rows))
+
+
+def _read_manifest(path: Path, mpp: float | None) -> list[tuple[SlideRow, str]]:
+    if not path.is_file():
+        raise ConfigError("no such manifest", where=path)
+    # utf-8-sig: spreadsheets write a byte-order mark
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if "path" not in (reader.fieldnames or ()):
+            raise ConfigError(
+                f"has no column 'path', only {', '.join(reader.fieldnames or ()) or 'nothing'}",
+                where=path,
+                fix="its first line must name the columns, path among them",
+            )
+        return [
+            (_row(record, path, f"{path}:{reader.line_num}", mpp), f"{path}:{reader.line_num}")
+            for record in reader
+        ]
+
+
+def _row(record: dict[str, str], manifest: Path, where: str, mpp: float | None) -> SlideRow:
+    text = (record.get("path") or "").strip()
+    if not text:
+        raise ConfigError("the path is empty", where=where)
+    told = (record.get("mpp") or "").strip()
+    if told:
+        try:
+            mpp = float(told)
+        except ValueError as error:
+            raise ConfigError(f"mpp is '{told}'", where=where, fix="give µm per pixel") from error
+    file = Path(text)
+    return SlideRow(
+        slide_id=(record.get("slide_id") or "").strip() or _stem(file),
+        path=file if file.is_absolute() else manifest.parent / file,
+        mpp=mpp,
+        extra={k: v for k, v in record.items() if k not in ("slide_id", "path", "mpp") and k},
+    )
+
+
+def _check_ids(rows: Iterable[tuple[SlideRow, str]]) -> None:
+    seen: dict[str, str] = {}
+    for row, where in rows:
+        name = row.slide_id
+        if not _SAFE_ID.fullmatch(name) or name.startswith(".") or len(name) > _LONGEST_ID:
+            raise ConfigError(
+                f"slide_id '{name}' cannot name a file", where=where, fix="give a plain name"
+            )
+        if name in seen:
+            raise ConfigError(
+                f"slide_id '{name}' is also that of {seen[name]}",
+                where=where,
+                fix="give each slide its own slide_id",
+            )
+        seen[name] = where
+
+
+def _stem(path: Path) -> str:
+    return (
+        path.name.removesuffix(path.suffix) if path.suffix.lower() in SLIDE_SUFFIXES else path.name
+    )

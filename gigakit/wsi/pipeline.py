@@ -1,0 +1,240 @@
+"""Tile a cohort: one idempotent function per slide, and a status row for each."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import io
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gigakit.core.errors import NoTissueError, SlideError, StoreError
+from gigakit.core.files import atomic_path, digest8, write_json, write_text
+from gigakit.registry import SEGMENTERS, TILERS
+from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.overview import draw_overview, encode_jpeg
+from gigakit.wsi.resolution import read_reduced
+from gigakit.wsi.slide import open_slide
+from gigakit.wsi.tiles import FORMAT, TileTable
+
+LOGGER = logging.getLogger(__name__)
+
+STATES = ("done", "skipped", "empty", "failed")
+Announce = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class TilingSettings:
+    """What decides where a slide's tiles lie.
+
+    Args:
+        segmenter: config from SEGMENTERS.
+        tiler: config from TILERS.
+        reader: config from READERS; ``None`` chooses by the file.
+    """
+
+    segmenter: dict[str, Any]
+    tiler: dict[str, Any]
+    reader: dict[str, Any] | None = None
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that name these settings."""
+        return digest8(
+            {
+                "format": FORMAT,
+                "segmenter": self.segmenter,
+                "tiler": self.tiler,
+                "reader": self.reader,
+            }
+        )
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder of these tiles."""
+        return f"{TILERS.build(self.tiler).name}-{self.digest}"
+
+
+@dataclass(frozen=True)
+class SlideResult:
+    """What became of one slide.
+
+    Args:
+        slide_id: the slide.
+        state: ``done``, ``skipped`` (done before), ``empty`` (no tissue) or ``failed``.
+        tiles: kept tiles.
+        seconds: wall time.
+        reason: why it is empty or failed.
+    """
+
+    slide_id: str
+    state: str
+    tiles: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class CohortResult:
+    """What became of a cohort.
+
+    Args:
+        folder: where the files are.
+        slides: one entry a slide, in the cohort's order.
+    """
+
+    folder: Path
+    slides: list[SlideResult] = field(default_factory=list)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Slides by state."""
+        counted = collections.Counter(slide.state for slide in self.slides)
+        return {state: counted[state] for state in STATES}
+
+    @property
+    def tiles(self) -> int:
+        """Kept tiles of all slides."""
+        return sum(slide.tiles for slide in self.slides)
+
+
+def store_root(cohort: Cohort, out: Path | None) -> Path:
+    """Return where a cohort's stores are: the user's choice, or ``work_dirs/stores/<cohort>``."""
+    return out or Path("work_dirs") / "stores" / cohort.name
+
+
+def tile_cohort(
+    cohort: Cohort, settings: TilingSettings, root: Path, *, announce: Announce = LOGGER.info
+) -> CohortResult:
+    """Tile every slide that is not tiled yet under these settings.
+
+    Args:
+        cohort: the slides.
+        settings: how.
+        root: folder of the cohort's stores.
+        announce: receives a line for each slide that is worked on.
+
+    Returns:
+        The state of each slide; also written to ``status.csv``.
+    """
+    folder = root / "tiles" / settings.folder
+    write_json(
+        folder / "settings.json",
+        {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
+    )
+    return run_cohort(
+        cohort, folder, lambda row: tile_slide(row, settings, folder), announce=announce
+    )
+
+
+def run_cohort(
+    cohort: Cohort,
+    folder: Path,
+    process: Callable[[SlideRow], SlideResult],
+    *,
+    announce: Announce = LOGGER.info,
+) -> CohortResult:
+    """Apply an idempotent function to each slide; a slide's error stays that slide's.
+
+    Args:
+        cohort: the slides.
+        folder: where ``status.csv`` goes.
+        process: works on one slide.
+        announce: receives a line for each slide that was worked on.
+    """
+    result = CohortResult(folder)
+    try:
+        for row in cohort.slides:
+            result.slides.append(_attempt(row, process))
+            if result.slides[-1].state != "skipped":
+                announce(_line(result.slides[-1]))
+    finally:
+        # whatever ends the run, the rows of finished slides are kept
+        _write_status(result)
+    return result
+
+
+def _attempt(row: SlideRow, process: Callable[[SlideRow], SlideResult]) -> SlideResult:
+    begin = time.perf_counter()
+    try:
+        slide = process(row)
+    except NoTissueError as error:
+        slide = SlideResult(row.slide_id, "empty", reason=str(error))
+    except (SlideError, StoreError, OSError, MemoryError) as error:
+        slide = SlideResult(row.slide_id, "failed", reason=str(error) or type(error).__name__)
+    return replace(slide, seconds=time.perf_counter() - begin)
+
+
+def _line(slide: SlideResult) -> str:
+    return f"{slide.slide_id}: {slide.reason or f'{slide.tiles} tiles'} ({slide.seconds:.1f} s)"
+
+
+def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
+    """Tile one slide into ``<slide_id>.h5`` and ``overview/<slide_id>.jpg``, unless it is done.
+
+    A file made from another version of the slide (size or time of change) is made anew.
+
+    Raises:
+        SlideError: the slide cannot be read, or tells no resolution.
+        NoTissueError: no tile holds enough tissue.
+    """
+    path = folder / f"{row.slide_id}.h5"
+    done = finished_table(path, row)
+    if done is not None:
+        return SlideResult(row.slide_id, "skipped", len(done))
+    segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
+    with open_slide(row.path, reader=settings.reader, mpp=row.mpp) as slide:
+        image, mpp = read_reduced(slide, segmenter.mask_mpp)
+        mask = segmenter.segment(image)
+        table: TileTable = tiler.tile(slide, mask, row.slide_id)
+    table.attrs.update({"source": str(row.path), **source_stamp(row)})
+    table.attrs.update({"mask_mpp": mpp, "segmenter": str(settings.segmenter)})
+    with atomic_path(folder / "overview" / f"{row.slide_id}.jpg") as temporary:
+        temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, mpp)))
+    if not len(table):
+        raise NoTissueError(
+            f"none of its {table.attrs['cells']} tiles holds enough tissue", where=row.path
+        )
+    table.save(path)
+    return SlideResult(row.slide_id, "done", len(table))
+
+
+def finished_table(path: Path, row: SlideRow) -> TileTable | None:
+    """Return a slide's tile table if it is whole and of this very file."""
+    if not path.is_file():
+        return None
+    try:
+        table = TileTable.load(path)
+    except StoreError as error:
+        LOGGER.warning("%s; it is made anew", error)
+        return None
+    stamp = source_stamp(row)
+    return table if all(table.attrs.get(key) == value for key, value in stamp.items()) else None
+
+
+def source_stamp(row: SlideRow) -> dict[str, float]:
+    """Return what tells whether a slide is the same file, read at the same resolution."""
+    given = -1.0 if row.mpp is None else row.mpp
+    if not row.path.exists():
+        return {"source_size": -1, "source_mtime_ns": -1, "given_mpp": given}
+    status = row.path.stat()
+    return {
+        "source_size": status.st_size,
+        "source_mtime_ns": status.st_mtime_ns,
+        "given_mpp": given,
+    }
+
+
+def _write_status(result: CohortResult) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["slide_id", "state", "tiles", "seconds", "reason"])
+    for slide in result.slides:
+        writer.writerow(
+            [slide.slide_id, slide.state, slide.tiles, f"{slide.seconds:.3f}", slide.reason]
+        )
+    write_text(result.folder / "status.csv", text.getvalue())

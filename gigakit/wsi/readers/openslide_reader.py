@@ -1,0 +1,97 @@
+"""Every format that OpenSlide opens."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import openslide
+
+from gigakit.core.errors import UnreadableSlideError
+from gigakit.registry import READERS
+from gigakit.wsi.slide import Slide, explicit_mpp, sensible_mpp
+
+_WHITE = (255, 255, 255)
+
+
+@READERS.register_module()
+class OpenSlideReader(Slide):
+    """Read through OpenSlide: Aperio, Hamamatsu, Leica, MIRAX, Philips, Ventana, DICOM, TIFF.
+
+    After an error OpenSlide's handle answers every call with that error, so it is opened anew.
+
+    Args:
+        path: the file; handed in.
+        mpp: resolution in µm/px that overrides the slide's; handed in.
+
+    Raises:
+        UnreadableSlideError: OpenSlide does not know the format, or the file is damaged.
+        MissingMppError: the slide tells a resolution that cannot be one.
+    """
+
+    def __init__(self, path: Path, mpp: float | None = None) -> None:
+        self.path = path
+        self._handle = _open(path)
+        properties = self._handle.properties
+        self.level_dimensions = self._handle.level_dimensions
+        self.level_downsamples = self._handle.level_downsamples
+        self.vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
+        self._background = _colour(properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR))
+        self.mpp = explicit_mpp(mpp, path) or self._told_mpp()
+        self.mpp_source = "given" if mpp is not None else "slide"
+
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Read a region; see :meth:`Slide.read`."""
+        downsample = self.level_downsamples[level]
+        place = (round(x * downsample), round(y * downsample))
+        try:
+            region = self._handle.read_region(place, level, (width, height))
+        except openslide.OpenSlideError as error:
+            self._handle.close()
+            self._handle = _open(self.path)
+            raise UnreadableSlideError(
+                f"is damaged at level {level}, x {x}, y {y}: {error}", where=self.path
+            ) from error
+        rgba = np.asarray(region)
+        alpha = rgba[..., 3:]
+        if alpha.min() == 255:  # noqa: PLR2004
+            return np.ascontiguousarray(rgba[..., :3])
+        weight = alpha.astype(np.float32) / 255
+        blended = rgba[..., :3] * weight + np.array(self._background) * (1 - weight)
+        return np.rint(blended).astype(np.uint8)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._handle.close()
+
+    def _told_mpp(self) -> tuple[float, float] | None:
+        values = []
+        for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y):
+            text = self._handle.properties.get(name)
+            if text is None:
+                return None
+            try:
+                value = float(text)
+            except ValueError:
+                value = math.nan
+            values.append(sensible_mpp(value, self.path, name))
+        return values[0], values[1]
+
+
+def _open(path: Path) -> openslide.OpenSlide:
+    try:
+        return openslide.OpenSlide(path)
+    except openslide.OpenSlideUnsupportedFormatError as error:
+        raise UnreadableSlideError(
+            "is no slide that OpenSlide knows, or is cut short", where=path, fix="copy it again"
+        ) from error
+    except openslide.OpenSlideError as error:
+        raise UnreadableSlideError(f"is damaged: {error}", where=path) from error
+
+
+def _colour(text: str | None) -> tuple[int, int, int]:
+    if text is None:
+        return _WHITE
+    red, green, blue = bytes.fromhex(text[:6])
+    return red, green, blue

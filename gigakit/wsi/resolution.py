@@ -1,0 +1,176 @@
+"""From the levels a slide has to the resolution that is wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from gigakit.core.errors import SlideError
+from gigakit.wsi.slide import Slide
+
+# source pixels held at once while a whole level is reduced (48 MB of RGB)
+_STRIP_PIXELS = 16_000_000
+
+
+@dataclass(frozen=True)
+class LevelChoice:
+    """How pixels of the target resolution are read.
+
+    Args:
+        level: the level read.
+        scale: px of that level per target px, (x, y); 1 where it is read as it is.
+        effective_mpp: µm/px of what is read, (x, y).
+        resampling: ``none`` or ``area``.
+    """
+
+    level: int
+    scale: tuple[float, float]
+    effective_mpp: tuple[float, float]
+    resampling: str
+
+
+def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) -> LevelChoice:
+    """Choose the level for a target resolution.
+
+    A level whose resolution is within ``tolerance`` of the target on both axes is read as it is,
+    the nearest one if there are several. Otherwise the next finer level is resampled by area, so
+    nothing is ever enlarged.
+
+    Args:
+        slide: the slide.
+        target_mpp: wanted µm/px.
+        tolerance: fraction of the target.
+
+    Raises:
+        MissingMppError: the slide does not tell its resolution.
+        SlideError: every level is coarser than the target.
+    """
+    mpp = slide.require_mpp()
+    ratios = [
+        (level, tuple(axis * downsample / target_mpp for axis in mpp))
+        for level, downsample in enumerate(slide.level_downsamples)
+    ]
+    near = [
+        (max(abs(r - 1) for r in ratio), level)
+        for level, ratio in ratios
+        if all(abs(r - 1) <= tolerance for r in ratio)
+    ]
+    if near:
+        level = min(near)[1]
+        downsample = slide.level_downsamples[level]
+        return LevelChoice(level, (1.0, 1.0), (mpp[0] * downsample, mpp[1] * downsample), "none")
+    finer = [level for level, ratio in ratios if max(ratio) < 1]
+    if not finer:
+        raise SlideError(
+            f"its finest level has {max(mpp):g} µm/px, coarser than the {target_mpp:g} wanted",
+            where=slide.path,
+            fix="raise target_mpp, or leave this slide out",
+        )
+    level = max(finer, key=lambda index: slide.level_downsamples[index])
+    downsample = slide.level_downsamples[level]
+    scale = (target_mpp / (mpp[0] * downsample), target_mpp / (mpp[1] * downsample))
+    return LevelChoice(level, scale, (target_mpp, target_mpp), "area")
+
+
+def read_window(
+    slide: Slide, choice: LevelChoice, x: float, y: float, width: int, height: int
+) -> np.ndarray:
+    """Read a window of target px whose corner lies at exact level-0 coordinates.
+
+    Args:
+        slide: the slide.
+        choice: how it is read.
+        x: left edge in level-0 px; may be fractional.
+        y: top edge in level-0 px.
+        width: in target px.
+        height: in target px.
+
+    Returns:
+        ``(height, width, 3)`` uint8 RGB. Without resampling the corner is rounded to whole px of
+        the level; with it every target px is the mean over its exact footprint.
+    """
+    downsample = slide.level_downsamples[choice.level]
+    left, top = x / downsample, y / downsample
+    if choice.resampling == "none":
+        return slide.read(choice.level, round(left), round(top), width, height)
+    across = _Footprints(left, choice.scale[0], width)
+    down = _Footprints(top, choice.scale[1], height)
+    source = slide.read(choice.level, across.first, down.first, across.count, down.count)
+    if across.is_whole and down.is_whole:
+        reduced: np.ndarray = cv2.resize(source, (width, height), interpolation=cv2.INTER_AREA)
+        return reduced
+    flat = down.weights() @ source.reshape(down.count, -1).astype(np.float32)
+    rows = flat.reshape(height, across.count, 3)
+    mean = np.einsum("ws,hsc->hwc", across.weights(), rows, optimize=True)
+    return np.rint(mean).clip(0, 255).astype(np.uint8)
+
+
+def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[float, float]]:
+    """Read the whole slide at about a coarse resolution, without holding a level in memory.
+
+    The coarsest level that is finer than the target (or the coarsest of all) is reduced by area,
+    strip by strip, to the whole number of px nearest the target.
+
+    Args:
+        slide: the slide.
+        target_mpp: wanted µm/px.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB that covers the slide exactly, and its µm/px, (x, y).
+    """
+    mpp = slide.require_mpp()
+    finer = [
+        level
+        for level, downsample in enumerate(slide.level_downsamples)
+        if max(mpp) * downsample <= target_mpp
+    ]
+    level = max(finer, key=lambda i: slide.level_downsamples[i]) if finer else 0
+    source_width, source_height = slide.level_dimensions[level]
+    full_width, full_height = slide.level_dimensions[0]
+    # a level is never enlarged, so a slide coarser than the target keeps its own size
+    width = min(source_width, max(1, round(full_width * mpp[0] / target_mpp)))
+    height = min(source_height, max(1, round(full_height * mpp[1] / target_mpp)))
+    down = _Footprints(0.0, source_height / height, height)
+    total = np.zeros((height, width, 3), dtype=np.float32)
+    step = max(1, _STRIP_PIXELS // source_width)
+    for start in range(0, source_height, step):
+        rows = min(step, source_height - start)
+        strip = slide.read(level, 0, start, source_width, rows).astype(np.float32)
+        narrow = cv2.resize(strip, (width, rows), interpolation=cv2.INTER_AREA)
+        down.add(total, narrow, start)
+    reduced_mpp = (mpp[0] * full_width / width, mpp[1] * full_height / height)
+    return np.rint(total).clip(0, 255).astype(np.uint8), reduced_mpp
+
+
+class _Footprints:
+    """The source px that target px cover along one axis, and by how much."""
+
+    def __init__(self, start: float, scale: float, count: int) -> None:
+        # rounding noise of the division must not add a source px of weight 1e-12
+        self.edges = np.round(start + scale * np.arange(count + 1), 9)
+        self.first = int(np.floor(self.edges[0]))
+        self.count = int(np.ceil(self.edges[-1])) - self.first
+        self.scale = scale
+        self.is_whole = float(scale).is_integer() and float(self.edges[0]).is_integer()
+
+    def weights(self, start: int | None = None, count: int | None = None) -> np.ndarray:
+        """Return ``(targets, count)`` weights; the rows of all source px sum to 1."""
+        first = self.first if start is None else start
+        source = first + np.arange(self.count if count is None else count)
+        low = np.maximum(self.edges[:-1, None], source[None, :])
+        high = np.minimum(self.edges[1:, None], source[None, :] + 1)
+        weights: np.ndarray = (np.maximum(high - low, 0) / self.scale).astype(np.float32)
+        return weights
+
+    def add(self, total: np.ndarray, strip: np.ndarray, start: int) -> None:
+        """Add a strip of source rows, which begins at ``start``, to the rows that cover it."""
+        touched = slice(
+            max(0, int(np.searchsorted(self.edges, start, side="right")) - 1),
+            int(np.searchsorted(self.edges, start + len(strip), side="left")),
+        )
+        edges = _Footprints.__new__(_Footprints)
+        edges.edges, edges.scale = self.edges[touched.start : touched.stop + 1], self.scale
+        weights = edges.weights(start, len(strip))
+        total[touched] += np.tensordot(weights, strip, axes=1)

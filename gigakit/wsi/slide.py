@@ -1,0 +1,164 @@
+"""A slide as every later stage sees it: levels, resolution, and regions of pixels."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from gigakit.core.errors import ConfigError, MissingMppError, UnreadableSlideError
+from gigakit.registry import READERS
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
+# beyond these a value is a mistake of units: confocal microscopes reach 0.05, overviews 50 µm/px
+MPP_RANGE = (0.02, 100.0)
+_HEAD_BYTES = 512
+
+
+class Slide(ABC):
+    """An open slide.
+
+    Attributes:
+        path: the file.
+        level_dimensions: (width, height) in px of each level, level 0 first.
+        level_downsamples: level-0 px per px of each level.
+        mpp: resolution of level 0 in µm/px, (x, y); ``None`` if the slide does not tell it.
+        mpp_source: where the resolution comes from.
+        vendor: the format.
+    """
+
+    path: Path
+    level_dimensions: Sequence[tuple[int, int]]
+    level_downsamples: Sequence[float]
+    mpp: tuple[float, float] | None
+    mpp_source: str
+    vendor: str
+
+    @abstractmethod
+    def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
+        """Read a region of a level.
+
+        Args:
+            level: index of the level.
+            x: left edge in px of that level.
+            y: top edge in px of that level.
+            width: in px of that level.
+            height: in px of that level.
+
+        Returns:
+            ``(height, width, 3)`` uint8 RGB; what is transparent or outside has the background
+            colour.
+
+        Raises:
+            UnreadableSlideError: the region is damaged.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the file."""
+
+    def require_mpp(self) -> tuple[float, float]:
+        """Return the resolution in µm/px.
+
+        Raises:
+            MissingMppError: the slide does not tell it and none was given.
+        """
+        if self.mpp is None:
+            raise MissingMppError(
+                "the slide does not tell its resolution in µm/px",
+                where=self.path,
+                fix="give --mpp, or a column mpp in the manifest",
+            )
+        return self.mpp
+
+    def __enter__(self) -> Self:
+        """Return the open slide."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+
+def open_slide(
+    path: Path, *, reader: dict[str, Any] | None = None, mpp: float | None = None
+) -> Slide:
+    """Open a slide.
+
+    Args:
+        path: the file.
+        reader: config from READERS; ``None`` takes ImageReader for plain image files and
+            OpenSlideReader for everything else.
+        mpp: resolution of level 0 in µm/px; overrides what the slide tells.
+
+    Raises:
+        UnreadableSlideError: the file is missing, empty, no slide, or damaged.
+        MissingMppError: the resolution given or told is no sensible number.
+    """
+    check_file(path)
+    chosen = reader or {
+        "type": "ImageReader" if path.suffix.lower() in IMAGE_SUFFIXES else "OpenSlideReader"
+    }
+    slide: Slide = READERS.build(chosen, path=path, mpp=mpp)
+    return slide
+
+
+def check_file(path: Path) -> None:
+    """Tell apart the causes that a slide library reports alike.
+
+    Raises:
+        UnreadableSlideError: there is no such file, or its content cannot be a slide.
+    """
+    if path.is_symlink() and not path.exists():
+        raise UnreadableSlideError("is a broken link", where=path)
+    if not path.exists():
+        raise UnreadableSlideError("no such file", where=path, fix="check the path")
+    if path.is_dir():
+        raise UnreadableSlideError("is a folder, not a slide", where=path)
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(_HEAD_BYTES)
+    except OSError as error:
+        raise UnreadableSlideError(f"cannot be read: {error.strerror}", where=path) from error
+    if not head:
+        raise UnreadableSlideError("is empty", where=path, fix="copy or download it again")
+    if head.lstrip()[:1] in (b"<", b"{") and b"\x00" not in head:
+        raise UnreadableSlideError(
+            "is a text page, not a slide", where=path, fix="the download failed; fetch it again"
+        )
+
+
+def sensible_mpp(value: float, path: Path, source: str) -> float:
+    """Return a resolution that can be one.
+
+    Raises:
+        MissingMppError: it is not a number, not positive, or far from any microscope's.
+    """
+    if not math.isfinite(value) or not MPP_RANGE[0] <= value <= MPP_RANGE[1]:
+        raise MissingMppError(
+            f"its resolution is {value:g} µm/px ({source}), which no slide scanner has",
+            where=path,
+            fix="give --mpp, or a column mpp in the manifest",
+        )
+    return value
+
+
+def explicit_mpp(mpp: float | None, path: Path) -> tuple[float, float] | None:
+    """Return a resolution given by the user as (x, y), checked."""
+    if mpp is None:
+        return None
+    try:
+        value = sensible_mpp(mpp, path, "given")
+    except MissingMppError as error:
+        raise ConfigError(error.what, where=path, fix="give µm per pixel, such as 0.25") from error
+    return value, value

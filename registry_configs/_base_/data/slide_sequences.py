@@ -1,0 +1,43 @@
+"""From slides to sequences of tile embeddings: preparation, and the two data loaders."""
+
+cohort = "sample"  # or slides.csv, a folder of slides, one slide
+out = None  # where stores go: work_dirs/stores/<cohort>
+features = None  # a folder of feature files replaces cohort and preparation
+
+preparation = dict(
+    type="TileEmbedding",
+    segmenter=dict(type="OtsuSegmenter", mask_mpp=8.0),
+    tiler=dict(type="GridTiler", tile_size_px=256, target_mpp=0.5, min_occupancy=0.1, overlap=0.0),
+    transform=dict(type="EvaluationTransform", resize_px=256, crop_px=224),
+    encoder=dict(type="VisionTransformer", width=192, depth=4, heads=3),
+    weights=None,  # None: a small seeded network stands in until a pretrained one ships
+    seed=0,
+)
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=0,
+    sampler=dict(type="ResumableSampler", shuffle=True),
+    collate_fn=dict(type="pad_slides"),
+    dataset=dict(
+        type="SlideFeatures",
+        views_per_slide=1,
+        augmentations=[
+            dict(type="CropWindow", ratio=0.875),
+            dict(type="FlipGrid", p=0.5),
+            dict(type="ShiftGrid", grid_size=1000),
+        ],
+    ),
+)
+
+# one evaluator for every cell of an ablation: fixed masks, no augmentation, raw embeddings
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=0,
+    sampler=dict(type="DefaultSampler", shuffle=False),
+    collate_fn=dict(type="pad_slides"),
+    dataset=dict(
+        type="SlideFeatures", masking=dict(type="RandomTokens", ratio=0.75), views_per_slide=1, seed=0
+    ),
+)
+val_evaluator = dict(type="MaskedReconstruction")
