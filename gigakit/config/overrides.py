@@ -65,7 +65,8 @@ def _value(text: str, where: str) -> Any:
 def apply_override(reading: Reading, override: Override, catalogue: Catalogue) -> None:
     """Set one value in place.
 
-    A dict merges with the dict it meets unless it names another ``type``; then it replaces it.
+    A dict merges with the dict it meets unless it is empty or names another ``type``; then it
+    replaces it.
 
     Raises:
         ConfigError: the key is unknown, or a dict would become something else than ``None``.
@@ -143,7 +144,7 @@ def _set(
 
 
 def _combined(old: Any, new: Any, reading: Reading, override: Override) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict) and not new.pop(DELETE, False):
+    if isinstance(old, dict) and isinstance(new, dict) and new and not new.pop(DELETE, False):
         kept = "type" not in new or new["type"] == old.get("type")
         if kept:
             merged = dict(old)
@@ -192,4 +193,4 @@ def _unknown(
 
 
 def _shown(value: Any) -> str:
-    return "null" if value is None else f"a {type(value).__name__}, {value!r}"
+    return "null" if value is None else f"{value!r} ({type(value).__name__})"

@@ -1,0 +1,147 @@
+"""Help is quick, imports nothing heavy, and errors are one line with the right exit code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from gigakit import __version__
+from gigakit.cli import app
+from gigakit.core.errors import SomeSlidesFailedError
+
+COMMANDS = ("train", "ablate", "tile", "embed", "sample", "list", "config", "doctor")
+LIGHT = (
+    ("--help",),
+    ("--version",),
+    ("list",),
+    ("list", "attention", "DilatedAttention"),
+    ("config", "check", "gigapath_slide"),
+    ("config", "show", "gigapath_slide"),
+    ("train", "--help"),
+    ("ablate", "--help"),
+)
+
+
+def test_help_names_every_command(call):
+    code, out, err = call("--help")
+    assert (code, err) == (0, "")
+    assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(call, command):
+    code, out, _ = call(command, "--help")
+    assert code == 0
+    assert "Usage" in out
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_nothing_heavy_is_imported(arguments):
+    code = (
+        "import sys; from gigakit.cli.app import main\n"
+        "try: main(sys.argv[1:] and [])\n"
+        "except SystemExit as stop:\n"
+        "    heavy = {'torch', 'mmengine', 'numpy', 'cv2', 'openslide'} & set(sys.modules)\n"
+        "    sys.exit(f'{stop.code} {heavy}' if heavy or stop.code else 0)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr + run.stdout
+
+
+def test_help_answers_within_the_budget():
+    """Under 0.3 s after Python itself has started; the best of a few, as cores are shared."""
+    code = (
+        "import time, sys; start = time.perf_counter()\n"
+        "sys.argv = ['gigakit', '--help']\n"
+        "from gigakit.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: print(time.perf_counter() - start, file=sys.stderr)"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    assert min(float(run.stderr) for run in runs) < 0.3
+
+
+def test_version(call):
+    assert call("--version") == (0, f"gigakit {__version__}\n", "")
+
+
+def test_an_error_is_one_line_and_exit_code_2(gigakit):
+    run = gigakit("list", "atention")
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr == (
+        "error: gigakit list: 'atention' is no kind of component; did you mean 'attention'?\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [("--debug", "list", "x"), ("list", "x", "--debug")])
+def test_debug_shows_the_traceback(call, arguments):
+    code, _, err = call(*arguments)
+    assert code == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: ")
+
+
+def test_an_unknown_command_or_option_is_a_usage_error(call):
+    code, _, err = call("trian")
+    assert code == 2
+    assert "train" in err
+    assert call("list", "--jason")[0] == 2
+
+
+class _App:
+    """Stands in for the application, to fail in a chosen way."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, **_):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (SomeSlidesFailedError("2 of 3 failed", where="a"), 3, "error: a: 2 of 3 failed\n"),
+        (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (ImportError("libGL.so.1: cannot open"), 1, "opencv-python-headless=="),
+    ],
+)
+def test_exit_codes(call, monkeypatch, error, code, line):
+    monkeypatch.setattr(app, "build_app", lambda _: _App(error))
+    found, _, err = call("x")
+    assert found == code
+    assert line in err
+
+
+def test_a_bug_is_not_dressed_as_a_user_error(monkeypatch):
+    monkeypatch.setattr(app, "build_app", lambda _: _App(RuntimeError("bug")))
+    monkeypatch.setattr(sys, "argv", ["gigakit"])
+    with pytest.raises(RuntimeError, match="bug"):
+        app.main()
+
+
+def test_an_interrupt_inside_a_command_is_130(call, monkeypatch):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    application = typer.Typer()
+    application.command()(interrupted)
+    monkeypatch.setattr(app, "build_app", lambda _: application)
+    assert call()[0] == 130
+
+
+def test_a_prefix_is_put_before_the_arguments(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["train.py", "attention"])
+    with pytest.raises(SystemExit):
+        app.main(["list"])
+    assert "DilatedAttention" in capsys.readouterr().out
