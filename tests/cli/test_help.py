@@ -75,11 +75,11 @@ def test_version(call):
 
 
 def test_an_error_is_one_line_and_exit_code_2(gigakit):
-    run = gigakit("list", "atention")
+    run = gigakit("list", "attentoin")
     assert run.returncode == 2
     assert run.stdout == ""
     assert run.stderr == (
-        "error: gigakit list: 'atention' is no kind of component; did you mean 'attention'?\n"
+        "error: gigakit list: 'attentoin' is no kind of component; did you mean 'attention'?\n"
     )
 
 
@@ -92,7 +92,7 @@ def test_debug_shows_the_traceback(call, arguments):
 
 
 def test_an_unknown_command_or_option_is_a_usage_error(call):
-    code, _, err = call("trian")
+    code, _, err = call("trainn")
     assert code == 2
     assert "train" in err
     assert call("list", "--jason")[0] == 2

@@ -63,7 +63,7 @@ def test_recipes(call):
 @pytest.mark.parametrize(
     ("arguments", "fix"),
     [
-        (("atention",), "did you mean 'attention'"),
+        (("attentoin",), "did you mean 'attention'"),
         (("zzz",), "see: gigakit list"),
         (("attention", "Dilated"), "looked in gigakit.nn.attention"),
         (("attention", "GridTiler"), "registered as tiler"),

@@ -33,7 +33,7 @@ def test_a_good_config_has_no_problem(recipe):
 def test_everything_wrong_is_told_at_once_in_the_files_order(write):
     path = write(
         """
-        model = dict(type="MaskedAutoencoder", encoder=dict(type="LongNet", widht=3),
+        model = dict(type="MaskedAutoencoder", encoder=dict(type="LongNet", widthh=3),
                      decoder=dict(type="MaskedDecodr"))
         optim_wraper = dict()
         param_scheduler = [
@@ -43,7 +43,7 @@ def test_everything_wrong_is_told_at_once_in_the_files_order(write):
         train_dataloader = dict(
             dataset=dict(type="SlideFeatures",
                          augmentations=[dict(type="FlipGrid", p="no"), dict(type="GridSinCos2d")]),
-            sampler=dict(type="DefaultSampler", shufle=True),
+            sampler=dict(type="DefaultSampler", shuffel=True),
             batchsize=2,
             collate_fn=dict(type="default_colate"),
         )
@@ -52,7 +52,8 @@ def test_everything_wrong_is_told_at_once_in_the_files_order(write):
         """
     )
     assert _problems(path) == [
-        "recipe.py:1: model.encoder.widht: LongNet has no argument 'widht', did you mean 'width'?",
+        "recipe.py:1: model.encoder.widthh: LongNet has no argument 'widthh', "
+        "did you mean 'width'?",
         "recipe.py:2: model.decoder.type: 'MaskedDecodr' is not a registered head, "
         "did you mean 'MaskedDecoder'?",
         "recipe.py:3: optim_wraper: unknown top-level key 'optim_wraper', "
@@ -63,7 +64,7 @@ def test_everything_wrong_is_told_at_once_in_the_files_order(write):
         "recipe.py:10: train_dataloader.dataset.augmentations.0.p: FlipGrid.p is float, got 'no'",
         "recipe.py:10: train_dataloader.dataset.augmentations.1.type: 'GridSinCos2d' is a "
         "position, here belongs an augmentation",
-        "recipe.py:11: train_dataloader.sampler.shufle: DefaultSampler has no argument 'shufle', "
+        "recipe.py:11: train_dataloader.sampler.shuffel: DefaultSampler has no argument 'shuffel', "
         "did you mean 'shuffle'?",
         "recipe.py:12: train_dataloader.batchsize: train_dataloader has no key 'batchsize', "
         "did you mean 'batch_size'?",

@@ -65,8 +65,8 @@ def test_what_may_be_set(recipe, text, key, value):
             "did you mean 'mask_ratio'?",
         ),
         (
-            "modle.mask_ratio=0.5",
-            "--set modle.mask_ratio: the config has no key 'modle'; did you mean 'model'?",
+            "modelx.mask_ratio=0.5",
+            "--set modelx.mask_ratio: the config has no key 'modelx'; did you mean 'model'?",
         ),
         ("optim_wraper={}", "did you mean 'optim_wrapper'"),
         (
@@ -97,9 +97,9 @@ def test_what_is_refused(recipe, text, message):
 
 def test_all_wrong_overrides_are_told_at_once(recipe):
     with pytest.raises(ConfigError) as caught:
-        load_config(recipe, ["modle=1", "model.mask_ratio=0.1", "model.zz=1"])
+        load_config(recipe, ["modelx=1", "model.mask_ratio=0.1", "model.zz=1"])
     assert [line.partition(": ")[0] for line in str(caught.value).splitlines()] == [
-        "--set modle",
+        "--set modelx",
         "--set model.zz",
     ]
 

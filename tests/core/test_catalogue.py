@@ -158,4 +158,4 @@ def test_argument_kinds_name_registries():
 @pytest.mark.parametrize("label", ["attention", "attentions", "ATTENTIONS", "Attention"])
 def test_kinds_are_found_in_any_spelling(label):
     assert kind_by_label(label).name == "ATTENTIONS"
-    assert kind_by_label("atention") is None
+    assert kind_by_label("attentoin") is None
