@@ -20,15 +20,16 @@ def banner_lines(runner: Any) -> list[str]:
     loop = runner.train_loop
     batch = f"{loop.dataloader.batch_size} × {runner.world_size} ranks × {loop.accumulation}"
     parameters = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
-    start = f", resumed after step {runner.iter}" if runner.iter else ""
     own = [
         f"{'model':<12}{runner.model_name}, {parameters:,} trained parameters",
         f"{'device':<12}{_device(runner.world_size)}",
         f"{'batch':<12}{loop.draws_per_step} ({batch} accumulated)",
-        f"{'steps':<12}{loop.max_iters} ({loop.epochs} epochs of {loop.steps_per_epoch}){start}",
+        f"{'steps':<12}{loop.max_iters} ({loop.epochs} epochs of {loop.steps_per_epoch})",
         f"{'run':<12}{_short(runner.work_path)}",
         f"{'look':<12}tensorboard --logdir {_short(runner.work_path)}",
     ]
+    if runner.start_note:
+        own.insert(0, f"{'start':<12}{runner.start_note}")
     return [*runner.banner[: MAX_LINES - len(own)], *own]
 
 

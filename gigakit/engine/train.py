@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.config import Config
+from mmengine.runner import BaseLoop
 
 from gigakit.core.errors import InterruptedRunError
 from gigakit.core.files import write_json
@@ -151,6 +152,9 @@ def _build_runner(
 
 
 def _complete(result: TrainResult, runner: GigakitRunner) -> None:
+    if not isinstance(runner._train_loop, BaseLoop):
+        # what was built of the run tells nothing; asking for more would raise the error again
+        return
     result.steps = runner.iter
     result.seconds = runner.stopwatch.seconds
     result.cpu_seconds = runner.stopwatch.cpu_seconds

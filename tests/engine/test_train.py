@@ -1,13 +1,14 @@
 """One whole run: what it writes, and what its numbers mean."""
 
 import json
+import logging
 import runpy
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from gigakit.core.errors import CheckpointError, InterruptedRunError
+from gigakit.core.errors import CheckpointError, ConfigError, InterruptedRunError
 from gigakit.engine.checkpoint import list_checkpoints, load_checkpoint
 from gigakit.engine.train import train
 
@@ -121,6 +122,17 @@ def test_an_interrupted_run_says_so_in_its_result(toy, tmp_path):
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert (result["status"], result["steps"]) == ("interrupted", 7)
     assert result["checkpoint"] == "checkpoints/step-00000007.pth"
+
+
+def test_a_config_that_cannot_be_built_is_a_failed_run(toy, tmp_path):
+    logger = logging.getLogger("gigakit")
+    before = logger.handlers, logger.level, logger.propagate
+    with pytest.raises(ConfigError, match=r"train_cfg\.epochs"):
+        train(toy.config(train_cfg__epochs=0), work_dir=tmp_path)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["status"] == "failed"
+    assert "train_cfg.epochs" in result["reason"]
+    assert (logger.handlers, logger.level, logger.propagate) == before
 
 
 def test_bf16_trains_on_this_device_close_to_fp32(finished, toy, tmp_path):

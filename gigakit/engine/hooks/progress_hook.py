@@ -36,6 +36,7 @@ class ProgressHook(Hook):
             return
         for line in banner_lines(runner):
             runner.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            runner.logger.info(line)
         if runner.console.is_terminal:
             self._progress = Progress(
                 TextColumn("step"),

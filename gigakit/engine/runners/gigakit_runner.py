@@ -24,7 +24,7 @@ from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, s
 from gigakit.engine.resources import Stopwatch
 from gigakit.engine.screen import ScreenHandler, send_records
 from gigakit.engine.signals import StopSignals
-from gigakit.registry import PARAM_SCHEDULERS, RUNNERS
+from gigakit.registry import FUNCTIONS, PARAM_SCHEDULERS, RUNNERS
 
 DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "seed": {"type": "StatelessSeedHook"},
@@ -52,6 +52,7 @@ class GigakitRunner(Runner):
 
     banner: Sequence[str] = ()
     config_text = ""
+    start_note = ""
     model: torch.nn.Module
 
     @property
@@ -98,6 +99,18 @@ class GigakitRunner(Runner):
         config["vis_backends"] = [{"save_dir": self.work_dir, **backend} for backend in backends]
         return super().build_visualizer(config)
 
+    @staticmethod
+    def build_dataloader(
+        dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
+    ) -> Any:
+        """Build a loader; mmengine looks for collate functions among its own alone."""
+        if isinstance(dataloader, dict):
+            collate = dict(dataloader.get("collate_fn") or {"type": "default_collate"})
+            if isinstance(collate["type"], str):
+                collate["type"] = FUNCTIONS.get(collate["type"])
+            dataloader = {**dataloader, "collate_fn": collate}
+        return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
+
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
         """Register gigakit's hooks, those of the recipe in the place of the same name."""
         for hook in {**DEFAULT_HOOKS, **(hooks or {})}.values():
@@ -136,13 +149,12 @@ class GigakitRunner(Runner):
         path = find_resume(self.work_path) if self._resume else None
         if path is not None:
             self.resume(str(path))
+            self.start_note = f"resumed after step {self.iter}, from {path.name}"
         elif self._load_from is not None:
             report = init_from(self._bare_model, Path(self._load_from))
-            self.logger.warning("%s: %s", self._load_from, report)
+            self.start_note = f"weights of {self._load_from}: {report}"
         elif self._resume:
-            self.logger.warning(
-                "no valid checkpoint in %s: starts from the beginning", self.work_dir
-            )
+            self.start_note = "no valid checkpoint to resume: from the beginning"
 
     def load_checkpoint(
         self,

@@ -57,6 +57,11 @@ class WarmupCosine(_ParamScheduler):
         self.warmup_steps = min(round(warmup_epochs * steps_per_epoch), total_steps)
         super().__init__(optimizer, "lr", by_epoch=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the schedule is; its shape is the config's, so a run can be prolonged."""
+        state = super().state_dict()
+        return {key: state[key] for key in ("last_step", "_global_step", "_last_value")}
+
     def _get_value(self) -> list[float]:
         top = max(self.base_values) or 1.0
         return [self._rate(base, self.final_lr * base / top) for base in self.base_values]

@@ -51,6 +51,18 @@ def test_state_is_restored_exactly():
     assert walk(fresh, resumed, 17) == rates[13:]
 
 
+def test_a_prolonged_run_follows_the_longer_curve():
+    short, long = optimizer(0.3), optimizer(0.3)
+    before = WarmupCosine(short, total_steps=10, steps_per_epoch=2)
+    walk(short, before, 10)
+    whole = walk(long, WarmupCosine(long, total_steps=30, steps_per_epoch=2), 30)
+    resumed = optimizer(0.3)
+    after = WarmupCosine(resumed, total_steps=30, steps_per_epoch=2)
+    resumed.load_state_dict(short.state_dict())
+    after.load_state_dict(before.state_dict())
+    assert walk(resumed, after, 20)[1:] == whole[11:]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
