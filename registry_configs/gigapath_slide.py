@@ -42,8 +42,11 @@ model = dict(
     ),
 )
 
-# one small slide: enough views of it for about 200 steps
+# one small slide: enough views of it for about 200 steps of a narrower network
 sample = {
+    "model.encoder.width": 384,
+    "model.decoder.width": 256,
+    "model.decoder.depth": 4,
     "train_dataloader.dataset.views_per_slide": 27,
     "val_dataloader.dataset.views_per_slide": 8,
 }

@@ -35,7 +35,7 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
         _ablate(axes, given)
 
     ablate.__doc__ = _ablate.__doc__
-    fixed = list(inspect.signature(_signature).parameters.values())
+    fixed = list(inspect.signature(_signature, eval_str=True).parameters.values())
     ablate.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [*fixed, *(_flag(axis) for axis in axes.values())]
     )

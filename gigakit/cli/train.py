@@ -36,4 +36,11 @@ def train(
 
     from gigakit.engine.launch import launch
 
-    launch(loaded, work_dir=work_dir, resume=resume, overwrite=overwrite, init_from=init_from)
+    launch(
+        loaded,
+        work_dir=work_dir,
+        resume=resume,
+        overwrite=overwrite,
+        init_from=init_from,
+        announce=lambda line: typer.echo(line, err=True),
+    )

@@ -58,7 +58,10 @@ def check_config(loaded: LoadedConfig) -> list[Problem]:
         _problem(finding, loaded.origin(_origin_key(finding, loaded))) for finding in findings
     ]
     problems += _custom_imports(loaded)
-    checker = _Trial(loaded, catalogue, {(finding.key, finding.what) for finding in findings})
+    # sections and axes belong to the recipe as written: a cell may well not fit another axis's key
+    recipe = replace(loaded, values=loaded.recipe.values, origins=loaded.recipe.origins)
+    known = {(finding.key, finding.what) for finding in find_problems(recipe.values, catalogue)}
+    checker = _Trial(recipe, catalogue, known)
     for section in SECTIONS:
         problems += checker.section(section)
     problems += checker.ablation()
@@ -165,9 +168,11 @@ class _Trial:
 
 
 def _custom_imports(loaded: LoadedConfig) -> Iterator[Problem]:
-    for name in import_names(loaded.values.get("custom_imports")):
+    given, key = loaded.values.get("custom_imports"), "custom_imports"
+    if given is not None and not import_names(given):
+        yield Problem(loaded.origin(key), key, "names nothing; write dict(imports=['file.py'])")
+    for name in import_names(given):
         if not is_found(name, loaded.path):
-            key = "custom_imports"
             yield Problem(loaded.origin(key), key, f"'{name}' is neither a module nor a file here")
 
 

@@ -27,7 +27,7 @@ def import_names(custom_imports: Any) -> list[str]:
     """Return the modules and files that ``custom_imports`` names."""
     given = custom_imports.get("imports", []) if isinstance(custom_imports, Mapping) else []
     given = [given] if isinstance(given, str) else given
-    return [name for name in given if isinstance(name, str)]
+    return [name for name in given if isinstance(name, str)] if isinstance(given, list) else []
 
 
 def is_found(name: str, config: Path) -> bool:

@@ -22,6 +22,7 @@ class Position:
         keys: keys beside the component's own arguments; without ``kinds`` and ``default`` all keys.
         each: the place holds a dict of any keys whose values are what this describes.
         component: a dict here has to be a component.
+        names: a text here is the name of a component of this registry.
     """
 
     kinds: tuple[str, ...] = ()
@@ -29,6 +30,7 @@ class Position:
     keys: Mapping[str, Position] = field(default_factory=dict)
     each: Position | None = None
     component: bool = False
+    names: str | None = None
 
     @property
     def may_be_empty(self) -> bool:
@@ -72,7 +74,10 @@ _DATALOADER = Position(
     }
 )
 _OPTIM_WRAPPER = _kind(
-    "OPTIM_WRAPPERS", "OptimWrapper", constructor=ANYTHING, paramwise_cfg=ANYTHING
+    "OPTIM_WRAPPERS",
+    "OptimWrapper",
+    constructor=Position(names="OPTIM_WRAPPER_CONSTRUCTORS"),
+    paramwise_cfg=ANYTHING,
 )
 _SCHEDULE = _kind("PARAM_SCHEDULERS", convert_to_iter_based=ANYTHING)
 _HOOK = _kind("HOOKS", priority=ANYTHING)
@@ -111,7 +116,7 @@ _TOP: dict[str, Position] = {
     "randomness": _RANDOMNESS,
     "env_cfg": _ENVIRONMENT,
     "model_wrapper_cfg": _kind("MODEL_WRAPPERS", "MMDistributedDataParallel"),
-    "runner_type": ANYTHING,
+    "runner_type": Position(names="RUNNERS"),
     "compile": ANYTHING,
     "sync_bn": ANYTHING,
     "find_unused_parameters": ANYTHING,

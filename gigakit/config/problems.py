@@ -45,6 +45,10 @@ def find_problems(values: Mapping[str, Any], catalogue: Catalogue) -> list[Findi
 def _in_value(value: Any, position: Position, key: str, catalogue: Catalogue) -> Iterator[Finding]:
     if isinstance(value, dict):
         yield from _in_dict(value, position, key, catalogue)
+    elif isinstance(value, str) and position.names:
+        if catalogue.find(value, [position.names]) is None:
+            named = Position((position.names,))
+            yield from _unknown_type(value, named, key, catalogue)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
             yield from _in_value(item, position, f"{key}.{index}", catalogue)
@@ -56,10 +60,11 @@ def _in_dict(
     fields = fields_of(value, position, catalogue)
     name = component_name(value, position)
     if name is None:
-        if position.component and value and "type" not in value:
-            yield Finding(key, f"{_of_kinds(position)} needs a type")
+        if position.component and value:
+            found = f", got {value['type']!r}" if "type" in value else ""
+            yield Finding(key, f"{_of_kinds(position)} needs a type{found}")
     elif fields.component is None:
-        yield from _unknown_type(name, position, key, catalogue)
+        yield from _unknown_type(name, position, f"{key}.type", catalogue)
     else:
         yield from _arguments(value, fields.component, key)
     for name, item in value.items():
@@ -79,13 +84,11 @@ def _unknown_type(
         return
     kinds = [kind.label for kind in catalogue.kinds_of(name)]
     if kinds and position.kinds:
-        yield Finding(
-            f"{key}.type", f"'{name}' is {_article(kinds[0])}, here belongs {_of_kinds(position)}"
-        )
+        yield Finding(key, f"'{name}' is {_article(kinds[0])}, here belongs {_of_kinds(position)}")
         return
     close = catalogue.nearest(name, position.kinds or tuple(KINDS))
     labels = " or ".join(KINDS[kind].label for kind in position.kinds) or "component"
-    yield Finding(f"{key}.type", f"'{name}' is not a registered {labels}", close)
+    yield Finding(key, f"'{name}' is not a registered {labels}", close)
 
 
 def _arguments(value: Mapping[str, Any], component: Component, key: str) -> Iterator[Finding]:

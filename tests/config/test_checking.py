@@ -86,6 +86,15 @@ def test_everything_wrong_is_told_at_once_in_the_files_order(write):
             "model.encoder.attention.type=FullAttention",
             "FullAttention has no argument 'dilation_ratios'",
         ),
+        ("model={'type': 3}", "an objective needs a type, got 3"),
+        ("custom_imports=5", "names nothing"),
+        ("custom_imports={'imports': 3}", "names nothing"),
+        (
+            "optim_wrapper.constructor=DefaultOptimWraperConstructor",
+            "optim_wrapper.constructor: 'DefaultOptimWraperConstructor' is not a registered "
+            "optim-wrapper-constructor, did you mean 'DefaultOptimWrapperConstructor'?",
+        ),
+        ("runner_type=Runer", "did you mean 'Runner'"),
         ("optim_wrapper.optimizer.betas=0.9", "AdamW.betas is "),
         ("optim_wrapper.optimizer.type=SGD", "SGD has no argument 'betas'"),
         (
