@@ -46,18 +46,21 @@ class Plan:
         recipe: path of the recipe.
         name: the recipe's name.
         out: folder of the ablation.
+        keys: config key of each axis, by the axis's name.
         runs: seeds of the first cell, then of the next.
     """
 
     recipe: str
     name: str
     out: Path
+    keys: dict[str, str]
     runs: tuple[Run, ...]
 
     def write(self) -> None:
         """Write ``plan.json`` into the ablation's folder."""
         runs = [asdict(run) for run in self.runs]
-        write_json(self.out / "plan.json", {"recipe": self.recipe, "runs": runs})
+        plan = {"recipe": self.recipe, "axes": self.keys, "runs": runs}
+        write_json(self.out / "plan.json", plan)
 
 
 def make_plan(
@@ -102,7 +105,8 @@ def make_plan(
             resolved = _checked(recipe, setting, cell)
             runs.append(Run(cell, labels, seed, setting, config_digest(resolved)))
     folder = out or work_root / "ablate" / f"{base.name.replace('/', '-')}-{digest}"
-    return Plan(str(base.path), base.name, folder, tuple(runs))
+    keys = {chosen[0].axis.name: chosen[0].axis.key for chosen in choices}
+    return Plan(str(base.path), base.name, folder, keys, tuple(runs))
 
 
 def config_digest(loaded: LoadedConfig) -> str:

@@ -34,11 +34,13 @@ def collect(plan: Plan) -> list[dict[str, Any]]:
         if finished:
             row |= {key.removeprefix(_PREFIX): value for key, value in result["metrics"].items()}
             row |= {key: result[key] for key in COST}
-            row["notes"] = "; ".join(result.get("notes", []))
+            row["notes"] = result.get("notes", [])
         rows.append(row)
     return rows
 
 
+# a choice made here changes the embeddings themselves, which are what is predicted
+UPSTREAM = ("preparation", "cohort", "features")
 COST = (
     "first_loss",
     "last_loss",
@@ -65,7 +67,7 @@ def write_report(plan: Plan, command: Sequence[str]) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({**row, "notes": "; ".join(row.get("notes", []))} for row in rows)
     write_text(plan.out / "results.csv", text.getvalue())
     return table
 
@@ -92,12 +94,18 @@ def table_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
                 f"{_mean(done, 'peak_memory_mb'):.0f}",
             )
         )
-    done = [row for row in rows if row["status"] == "done"]
-    for name, title in BASELINES.items():
-        if done:
-            scores = (_spread(done, f"{key}_{name}", 4) for key in QUALITY)
-            body.append((title, "", *scores, *[""] * (len(HEADER) - 4)))
-    return body
+    return [*body, *_baseline_rows(rows)]
+
+
+def _baseline_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
+    # the questions are the same in every cell, so one finished run tells the baselines
+    asked = next((row for row in rows if row["status"] == "done"), None)
+    if asked is None:
+        return []
+    return [
+        (title, "", *(_spread([asked], f"{key}_{name}", 4) for key in QUALITY), *[""] * 6)
+        for name, title in BASELINES.items()
+    ]
 
 
 def _markdown(rows: Sequence[dict[str, Any]]) -> str:
@@ -116,16 +124,34 @@ def _footer(plan: Plan, rows: Sequence[dict[str, Any]], command: Sequence[str]) 
     ]
     if len({row["parameters"] for row in done}) > 1:
         lines.append("Cells differ in parameters.")
+    upstream = [name for name, key in plan.keys.items() if key.startswith(UPSTREAM)]
+    if upstream:
+        lines.append(
+            f"Cells that differ in {', '.join(upstream)} predict different embeddings: "
+            "their R² and cosine are not comparable."
+        )
     if len({row["steps"] for row in done}) > 1:
         lines.append("Cells differ in steps: the budgets are not equal.")
-    for cell in dict.fromkeys(row["cell"] for row in done):
-        notes = next(row["notes"] for row in done if row["cell"] == cell)
-        lines += [f"{cell}: {notes}."] if notes else []
+    lines += _notes(done)
     failed = [f"{row['cell']}, seed {row['seed']}" for row in rows if row["status"] != "done"]
     if failed:
         lines.append("Not finished: " + "; ".join(failed) + ".")
     lines.append(f"Recipe {plan.name}; made by `{shlex.join(command)}`.")
     return "\n\n".join(lines).lstrip("\n").join(["\n", "\n"])
+
+
+def _notes(done: Sequence[dict[str, Any]]) -> list[str]:
+    """Return what runs noted: once what all share, then each cell's own."""
+    by_cell = {row["cell"]: row["notes"] for row in done}
+    shared = [
+        note
+        for note in next(iter(by_cell.values()), [])
+        if all(note in notes for notes in by_cell.values())
+    ]
+    lines = [f"All cells: {note}." for note in shared]
+    for cell, notes in by_cell.items():
+        lines += [f"{cell}: {note}." for note in notes if note not in shared]
+    return lines
 
 
 def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:

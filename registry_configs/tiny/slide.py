@@ -15,6 +15,7 @@ model = dict(
 )
 train_cfg = dict(epochs=2, max_steps=20)
 sample = {
+    "_delete_": True,
     "train_dataloader.dataset.views_per_slide": 40,
     "val_dataloader.dataset.views_per_slide": 2,
 }

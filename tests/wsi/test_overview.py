@@ -1,0 +1,30 @@
+"""The overview picture."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from gigakit.wsi.overview import draw_overview, encode_jpeg
+from gigakit.wsi.tiles import TileTable
+
+
+def test_tiles_outline_and_scale_bar_are_drawn_where_they_belong():
+    image = np.full((256, 512, 3), 255, dtype=np.uint8)
+    mask = np.zeros((256, 512), dtype=bool)
+    mask[128:200, 300:400] = True
+    table = TileTable.from_grid("s", np.array([[0.0, 0.0]]))
+    table.attrs["slide_size"] = (2048, 1024)
+    picture = draw_overview(image, mask, table, (2.0, 2.0))
+    assert picture.shape == (512, 1024, 3)
+    # the tile covers 256 of 2048 level-0 px: 128 px of the picture
+    assert (picture[60, 60] != 255).any()
+    assert (picture[60, 140] == 255).all()
+    green = (picture[:, :, 1].astype(int) - picture[:, :, 0] > 60).nonzero()
+    assert abs(green[0].min() - 256) <= 2
+    assert abs(green[1].max() - 800) <= 2
+    # 1 µm is one px here, so the longest bar within a third of the width has 200 px
+    dark = (picture[480:].max(axis=(0, 2)) >= 0) & (picture[490:502].min(axis=(0, 2)) < 60)
+    assert abs(dark.sum() - 200) <= 6
+    decoded = cv2.imdecode(np.frombuffer(encode_jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == picture.shape

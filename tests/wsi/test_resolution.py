@@ -1,0 +1,110 @@
+"""Level choice and area resampling."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gigakit.core.errors import SlideError
+from gigakit.wsi.resolution import choose_level, read_reduced, read_window
+from gigakit.wsi.slide import open_slide
+
+
+def area_mean(image, x, y, scale, width, height):
+    """Average over exact footprints, pixel by pixel."""
+    integral = np.zeros((image.shape[0] + 1, image.shape[1] + 1, 3))
+    integral[1:, 1:] = image.astype(np.float64).cumsum(0).cumsum(1)
+
+    def at(px, py):
+        i, j = int(np.floor(py)), int(np.floor(px))
+        i, j = min(i, image.shape[0] - 1), min(j, image.shape[1] - 1)
+        u, v = px - j, py - i
+        top = integral[i, j] * (1 - u) + integral[i, j + 1] * u
+        low = integral[i + 1, j] * (1 - u) + integral[i + 1, j + 1] * u
+        return top * (1 - v) + low * v
+
+    out = np.zeros((height, width, 3))
+    for row in range(height):
+        for column in range(width):
+            left, top = x + column * scale, y + row * scale
+            right, low = left + scale, top + scale
+            total = at(right, low) - at(left, low) - at(right, top) + at(left, top)
+            out[row, column] = total / scale**2
+    return out
+
+
+@pytest.mark.parametrize(
+    ("mpp", "downsamples", "level", "resampling"),
+    [
+        (0.5, (1, 2, 4), 0, "none"),
+        (0.499, (1,), 0, "none"),
+        (0.25, (1, 2, 4), 1, "none"),
+        (0.25, (1, 4), 0, "area"),
+        (0.125, (1, 2), 1, "area"),
+        (0.28, (1, 2), 0, "area"),
+    ],
+)
+def test_a_level_within_tolerance_or_the_next_finer_one(
+    make_pyramid, mpp, downsamples, level, resampling
+):
+    path, _ = make_pyramid(mpp=mpp, downsamples=downsamples)
+    with open_slide(path) as slide:
+        choice = choose_level(slide, 0.5)
+    assert (choice.level, choice.resampling) == (level, resampling)
+    assert choice.effective_mpp[0] == pytest.approx(0.5, rel=0.02)
+
+
+def test_a_coarser_slide_is_refused_not_enlarged(make_pyramid):
+    path, _ = make_pyramid(mpp=1.0)
+    with open_slide(path) as slide, pytest.raises(SlideError, match="coarser than the 0.5 wanted"):
+        choose_level(slide, 0.5)
+
+
+@pytest.mark.parametrize("mpp", [0.25, 0.28, 0.2325, 0.1])
+def test_resampled_windows_are_means_over_exact_footprints(make_pyramid, mpp):
+    path, image = make_pyramid(mpp=mpp, downsamples=(1,))
+    with open_slide(path) as slide:
+        choice = choose_level(slide, 0.5)
+        scale = choice.scale[0]
+        assert scale == pytest.approx(0.5 / mpp, rel=1e-5)
+        x, y = 7 * 16 * scale, 3 * 16 * scale
+        found = read_window(slide, choice, x, y, 16, 16)
+    expected = area_mean(image, x, y, scale, 16, 16)
+    assert np.abs(found - expected).max() <= 0.51
+
+
+def test_neighbouring_windows_do_not_drift(make_pyramid):
+    path, _ = make_pyramid(mpp=0.28, downsamples=(1,), size=(1600, 256))
+    with open_slide(path) as slide:
+        choice = choose_level(slide, 0.5)
+        side = 64 * choice.scale[0]
+        together = read_window(slide, choice, 0.0, 0.0, 64 * 12, 64)
+        last = read_window(slide, choice, 11 * side, 0.0, 64, 64)
+    assert np.abs(together[:, -64:].astype(int) - last).max() <= 1
+
+
+def test_the_whole_slide_reduced_in_strips_is_its_area_mean(make_pyramid, monkeypatch):
+    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", 1024 * 37)
+    path, image = make_pyramid(mpp=0.5, downsamples=(1,))
+    with open_slide(path) as slide:
+        reduced, mpp = read_reduced(slide, 8.0)
+        uneven, uneven_mpp = read_reduced(slide, 5.1)
+    assert reduced.shape == (48, 64, 3)
+    assert mpp == pytest.approx((8.0, 8.0))
+    expected = image.reshape(48, 16, 64, 16, 3).mean(axis=(1, 3))
+    assert np.abs(reduced - expected).max() <= 0.51
+    assert uneven.shape[:2] == (75, 100)
+    assert uneven_mpp[0] == pytest.approx(0.5 * 1024 / 100)
+    assert uneven.mean() == pytest.approx(image.mean(), abs=0.1)
+
+
+def test_no_read_exceeds_the_strip(make_pyramid, monkeypatch):
+    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", 1024 * 64)
+    path, _ = make_pyramid(mpp=0.5, downsamples=(1,))
+    sizes = []
+    with open_slide(path) as slide:
+        read = slide.read
+        monkeypatch.setattr(slide, "read", lambda *a: sizes.append(a[3] * a[4]) or read(*a))
+        read_reduced(slide, 8.0)
+    assert len(sizes) == 12
+    assert max(sizes) <= 1024 * 64
