@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gigakit.core.catalogue import components
+from gigakit.core.catalogue import Catalogue
 from gigakit.core.errors import ConfigError
 from gigakit.core.kinds import Kind, kind_by_label
 
@@ -72,17 +72,23 @@ def free_axis(text: str) -> tuple[Axis, str]:
     return Axis(key.rsplit(".", 1)[-1], key, open_values=True), chosen
 
 
-def choose(axis: Axis, text: str) -> list[Choice]:
+def choose(axis: Axis, text: str, catalogue: Catalogue | None = None) -> list[Choice]:
     """Return the choices named by a comma-separated text.
 
     A name is looked up among the recipe's cells first, then among the registered components of the
     axis's kind (``MyAttention`` stands for ``dict(type="MyAttention")``), and last, where the axis
     is open, read as a literal.
 
+    Args:
+        axis: the axis.
+        text: values as the user wrote them.
+        catalogue: what is registered; by default gigakit's and its plug-ins' components.
+
     Raises:
         ConfigError: a value is unknown, or named twice.
     """
-    chosen = [_choice(axis, label) for label in split_values(text)]
+    known = catalogue or Catalogue()
+    chosen = [_choice(axis, label, known) for label in split_values(text)]
     labels = [choice.label for choice in chosen]
     doubled = sorted({label for label in labels if labels.count(label) > 1})
     if doubled or not chosen:
@@ -103,10 +109,10 @@ def split_values(text: str) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _choice(axis: Axis, label: str) -> Choice:
+def _choice(axis: Axis, label: str, catalogue: Catalogue) -> Choice:
     if label in axis.cells:
         return Choice(axis, label, axis.cells[label])
-    registered = components(axis.kind.name, axis.kind.package) if axis.kind else {}
+    registered = catalogue.components(axis.kind.name) if axis.kind else {}
     if label in registered:
         return Choice(axis, label, {"type": label})
     if axis.open_values:

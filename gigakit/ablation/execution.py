@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -83,11 +84,22 @@ def _run(plan: Plan, run: Run, folder: Path) -> int:
         command.append("--resume" if (folder / "last_checkpoint").is_file() else "--overwrite")
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "run.json", {"digest": run.digest, "labels": run.labels, "seed": run.seed})
+    return _run_child(command)
+
+
+def _run_child(command: list[str]) -> int:
+    """Run a command, hand each stop signal on to it once, and return its exit code."""
+    # a session of its own: a terminal's Ctrl-C would otherwise reach it twice, which stops at once
+    child = subprocess.Popen(command, start_new_session=True)
+    before = {
+        number: signal.signal(number, lambda received, _: child.send_signal(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
-        return subprocess.run(command, check=False).returncode
-    except KeyboardInterrupt:
-        # the child got the same Ctrl-C and has written its checkpoint
-        return EXIT_INTERRUPTED
+        return child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _digest(folder: Path) -> str | None:

@@ -69,10 +69,12 @@ def _ablate(axes: dict[str, Axis], given: dict[str, Any]) -> None:
     from gigakit.ablation.execution import run_plan
     from gigakit.ablation.plan import make_plan
     from gigakit.ablation.report import HEADER, collect, table_rows, write_report
+    from gigakit.config import catalogue_of, load_config
     from gigakit.core.errors import GigakitError
 
-    choices = [choose(axis, given[name]) for name, axis in axes.items() if given[name]]
-    choices += [choose(*free_axis(text)) for text in given["axis"] or ()]
+    known = catalogue_of(load_config(given["config"], given["overrides"] or ()))
+    choices = [choose(axis, given[name], known) for name, axis in axes.items() if given[name]]
+    choices += [choose(*free_axis(text), known) for text in given["axis"] or ()]
     plan = make_plan(
         given["config"],
         choices,

@@ -26,7 +26,7 @@ def embed(
     """
     from gigakit.config import load_checked
 
-    preparation = load_checked(recipe, overrides or ()).values["preparation"]
+    preparation = load_checked(recipe, overrides or (), section=None).values["preparation"]
 
     from gigakit.registry import TASKS
     from gigakit.wsi.cohort import read_cohort

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +32,7 @@ def tile(
     """
     from gigakit.config import load_checked
 
-    preparation = load_checked(recipe, overrides or ()).values["preparation"]
+    preparation = load_checked(recipe, overrides or (), section=None).values["preparation"]
 
     from gigakit.wsi.cohort import read_cohort
     from gigakit.wsi.pipeline import TilingSettings, store_root, tile_cohort

@@ -2,7 +2,13 @@
 
 from gigakit.config.checking import Problem, all_problems, check_config, load_checked
 from gigakit.config.comparing import ABSENT, Difference, diff_configs
-from gigakit.config.loading import LoadedConfig, apply_section, load_config, uses_sample
+from gigakit.config.loading import (
+    LoadedConfig,
+    apply_section,
+    catalogue_of,
+    load_config,
+    uses_sample,
+)
 from gigakit.config.plugins import import_custom
 from gigakit.config.recipes import find_recipe, recipes
 from gigakit.config.writing import dump_config
@@ -14,6 +20,7 @@ __all__ = [
     "Problem",
     "all_problems",
     "apply_section",
+    "catalogue_of",
     "check_config",
     "diff_configs",
     "dump_config",

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gigakit.config import LoadedConfig, dump_config
+from gigakit.config import LoadedConfig, dump_config, import_custom
 from gigakit.core.errors import ConfigError
 from gigakit.engine.run_directory import prepare_work_dir
 from gigakit.engine.train import TrainResult, train
@@ -58,6 +58,7 @@ def launch(
     folder = prepare_work_dir(
         work_root, loaded.name, explicit=work_dir, resume=resume, overwrite=overwrite
     )
+    import_custom(loaded.values.get("custom_imports"), loaded.path)
     values = copy.deepcopy(loaded.values)
     prepared = prepare(values, announce)
     notes = [*prepared.notes, *attention_notes(values, prepared)]
