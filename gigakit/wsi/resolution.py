@@ -104,7 +104,8 @@ def read_window(
     flat = down.weights() @ source.reshape(down.count, -1).astype(np.float32)
     rows = flat.reshape(height, across.count, 3)
     mean = np.einsum("ws,hsc->hwc", across.weights(), rows, optimize=True)
-    return np.rint(mean).clip(0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.rint(mean).clip(0, 255).astype(np.uint8)
+    return rounded
 
 
 def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[float, float]]:

@@ -56,7 +56,10 @@ def test_a_level_within_tolerance_or_the_next_finer_one(
 
 def test_a_coarser_slide_is_refused_not_enlarged(make_pyramid):
     path, _ = make_pyramid(mpp=1.0)
-    with open_slide(path) as slide, pytest.raises(SlideError, match=r"coarser than the 0\.5 wanted"):
+    with (
+        open_slide(path) as slide,
+        pytest.raises(SlideError, match=r"coarser than the 0\.5 wanted"),
+    ):
         choose_level(slide, 0.5)
 
 

@@ -12,7 +12,7 @@ from gigakit.registry import HOOKS
 
 
 @HOOKS.register_module()
-class OverviewPictureHook(Hook):  # type: ignore[misc]
+class OverviewPictureHook(Hook):
     """At the start of a run, show the first slides' tissue outline and kept tiles.
 
     Args:

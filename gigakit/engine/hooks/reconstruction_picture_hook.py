@@ -13,7 +13,7 @@ from gigakit.tasks.pictures import reconstruction_picture
 
 
 @HOOKS.register_module()
-class ReconstructionPictureHook(Hook):  # type: ignore[misc]
+class ReconstructionPictureHook(Hook):
     """At each validation, draw input, masked input and prediction of some slides on the tile grid.
 
     Args:

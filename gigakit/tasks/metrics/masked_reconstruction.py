@@ -14,7 +14,7 @@ _PREDICTORS = ("model", "mean", "nearest")
 
 
 @METRICS.register_module()
-class MaskedReconstruction(BaseMetric):  # type: ignore[misc]
+class MaskedReconstruction(BaseMetric):
     """R² and cosine on the raw embeddings of hidden tiles, for the model and two baselines.
 
     The masks come with the batch, so all cells of an ablation are asked the same questions. With
