@@ -11,7 +11,8 @@ import numpy as np
 
 def fold_in(seed: int, *parts: int) -> int:
     """Derive a 63-bit seed from a seed and non-negative integers that name its use."""
-    words = np.random.SeedSequence([seed, *parts]).generate_state(1, np.uint64)
+    # the count keeps (a) and (a, 0) apart: the sequence is filled up with zeros inside
+    words = np.random.SeedSequence([seed, len(parts), *parts]).generate_state(1, np.uint64)
     return int(words[0] >> np.uint64(1))
 
 

@@ -174,7 +174,13 @@ class TileEmbedding:
 
     def _embed(self, pixels: SlideTiles) -> np.ndarray:
         encoder = self._built()
-        loader = DataLoader(pixels, batch_size=self.batch_size, num_workers=self.num_workers)
+        loader = DataLoader(
+            pixels,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            # without its own, a loader draws its workers' seed from the global generator
+            generator=torch.Generator(),
+        )
         with torch.inference_mode():
             parts = [encoder(batch.to(self.device)).float().cpu().numpy() for batch in loader]
         return np.concatenate(parts)

@@ -10,8 +10,10 @@ import numpy as np
 from gigakit.core.errors import SlideError
 from gigakit.wsi.slide import Slide
 
-# source pixels held at once while a whole level is reduced (48 MB of RGB)
-_STRIP_PIXELS = 16_000_000
+# source pixels held at once while a whole level is reduced (96 MB of RGB)
+_STRIP_PIXELS = 32_000_000
+# of these, px that are floating point at once: few, so that their memory is used again
+_FLOAT_PIXELS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
 
     A level whose resolution is within ``tolerance`` of the target on both axes is read as it is,
     the nearest one if there are several. Otherwise the next finer level is resampled by area, so
-    nothing is ever enlarged.
+    nothing is ever enlarged. Where the axes differ, one that is within ``tolerance`` keeps its px.
 
     Args:
         slide: the slide.
@@ -61,17 +63,19 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
         level = min(near)[1]
         downsample = slide.level_downsamples[level]
         return LevelChoice(level, (1.0, 1.0), (mpp[0] * downsample, mpp[1] * downsample), "none")
-    finer = [level for level, ratio in ratios if max(ratio) < 1]
+    finer = [level for level, ratio in ratios if max(ratio) <= 1 + tolerance]
     if not finer:
+        finest = f"{mpp[0]:g} µm/px" if mpp[0] == mpp[1] else f"{mpp[0]:g} by {mpp[1]:g} µm/px"
         raise SlideError(
-            f"its finest level has {max(mpp):g} µm/px, coarser than the {target_mpp:g} wanted",
+            f"its finest level has {finest}, coarser than the {target_mpp:g} wanted",
             where=slide.path,
             fix="raise target_mpp, or leave this slide out",
         )
     level = max(finer, key=lambda index: slide.level_downsamples[index])
     downsample = slide.level_downsamples[level]
-    scale = (target_mpp / (mpp[0] * downsample), target_mpp / (mpp[1] * downsample))
-    return LevelChoice(level, scale, (target_mpp, target_mpp), "area")
+    across, down = (1.0 if abs(ratio - 1) <= tolerance else 1 / ratio for ratio in ratios[level][1])
+    effective_mpp = (mpp[0] * downsample * across, mpp[1] * downsample * down)
+    return LevelChoice(level, (across, down), effective_mpp, "area")
 
 
 def read_window(
@@ -135,14 +139,30 @@ def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[flo
     height = min(source_height, max(1, round(full_height * mpp[1] / target_mpp)))
     down = _Footprints(0.0, source_height / height, height)
     total = np.zeros((height, width, 3), dtype=np.float32)
-    step = max(1, _STRIP_PIXELS // source_width)
+    step = _strip_height(source_width, slide.stored_rows(level))
     for start in range(0, source_height, step):
-        rows = min(step, source_height - start)
-        strip = slide.read(level, 0, start, source_width, rows).astype(np.float32)
-        narrow = cv2.resize(strip, (width, rows), interpolation=cv2.INTER_AREA)
-        down.add(total, narrow, start)
+        strip = slide.read(level, 0, start, source_width, min(step, source_height - start))
+        down.add(total, _narrow(strip, width), start)
     reduced_mpp = (mpp[0] * full_width / width, mpp[1] * full_height / height)
     return np.rint(total).clip(0, 255).astype(np.uint8), reduced_mpp
+
+
+def _strip_height(width: int, stored_rows: int) -> int:
+    rows = max(1, _STRIP_PIXELS // width)
+    # a strip that ends between the file's own tiles would decode them twice
+    return rows - rows % stored_rows if rows >= stored_rows else rows
+
+
+def _narrow(strip: np.ndarray, width: int) -> np.ndarray:
+    """Reduce ``(H, W, 3)`` uint8 to ``(H, width, 3)`` float32 by area."""
+    narrow = np.empty((len(strip), width, 3), dtype=np.float32)
+    step = max(1, _FLOAT_PIXELS // strip.shape[1])
+    for start in range(0, len(strip), step):
+        rows = strip[start : start + step].astype(np.float32)
+        narrow[start : start + step] = cv2.resize(
+            rows, (width, len(rows)), interpolation=cv2.INTER_AREA
+        )
+    return narrow
 
 
 class _Footprints:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import math
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,6 +63,10 @@ class Slide(ABC):
     def close(self) -> None:
         """Close the file."""
 
+    def stored_rows(self, level: int) -> int:  # noqa: ARG002 - a file in one piece has no tiles
+        """Return how many rows of a level its file stores together: the height of its tiles."""
+        return 1
+
     def require_mpp(self) -> tuple[float, float]:
         """Return the resolution in µm/px.
 
@@ -113,20 +119,22 @@ def check_file(path: Path) -> None:
     Raises:
         UnreadableSlideError: there is no such file, or its content cannot be a slide.
     """
-    if path.is_symlink() and not path.exists():
-        raise UnreadableSlideError("is a broken link", where=path)
-    if not path.exists():
-        raise UnreadableSlideError("no such file", where=path, fix="check the path")
-    if path.is_dir():
-        raise UnreadableSlideError("is a folder, not a slide", where=path)
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableSlideError("is a folder, not a slide", where=path)
+        if not stat.S_ISREG(mode):
+            raise UnreadableSlideError("is a pipe or device, not a slide", where=path)
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
+    except FileNotFoundError as error:
+        what = "is a broken link" if path.is_symlink() else "no such file"
+        raise UnreadableSlideError(what, where=path, fix="check the path") from error
     except OSError as error:
         raise UnreadableSlideError(f"cannot be read: {error.strerror}", where=path) from error
     if not head:
         raise UnreadableSlideError("is empty", where=path, fix="copy or download it again")
-    if head.lstrip()[:1] in (b"<", b"{") and b"\x00" not in head:
+    if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"<", b"{") and b"\x00" not in head:
         raise UnreadableSlideError(
             "is a text page, not a slide", where=path, fix="the download failed; fetch it again"
         )

@@ -13,8 +13,12 @@ def test_seeds_depend_on_every_part_and_their_order():
     assert all(0 <= seed < 2**63 for seed in seeds)
 
 
+def test_a_trailing_zero_is_another_use():
+    assert len({fold_in(7), fold_in(7, 0), fold_in(7, 0, 0), fold_in(0, 7)}) == 4
+
+
 def test_a_seed_is_the_same_on_every_machine():
-    assert fold_in(0, 1, 2) == 1535930435702422785
+    assert fold_in(0, 1, 2) == 5975187269406873824
 
 
 def test_generators_of_neighbouring_draws_are_not_correlated():

@@ -145,20 +145,16 @@ class DilatedAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         B, T, H, D = q.shape
         segments, padded, picked = _segments(T, segment_length, ratio)
-        groups = _head_groups(H, ratio)
         q_picked, k_picked, v_picked = (
-            _pick(x, min(segment_length, T), segments, padded, ratio, groups) for x in (q, k, v)
+            _pick(_fill(x, min(segment_length, T), segments, padded), ratio) for x in (q, k, v)
         )
         out, lse = attend(q_picked, k_picked, v_picked, backend=self.backend, need_lse=True)
         # the published code takes an LSE of exactly 0 for an uncovered position
-        lse = lse.masked_fill(lse == 0.0, UNCOVERED_LSE)
-        dense_out = out.new_zeros(B * segments, picked, ratio, H, D)
-        dense_lse = lse.new_full((B * segments, picked, ratio, H), UNCOVERED_LSE)
-        for offset, heads in groups:
-            dense_out[:, :, offset, heads] = out[:, :, heads]
-            dense_lse[:, :, offset, heads] = lse[:, :, heads]
+        lse = lse.masked_fill(lse == 0.0, UNCOVERED_LSE).unsqueeze(-1)
+        covered = _scatter(torch.ones_like(lse), ratio).bool()
+        dense_lse = _scatter(lse, ratio).masked_fill(~covered, UNCOVERED_LSE)
         return (
-            dense_out.reshape(B, segments * padded, H, D)[:, :T],
+            _scatter(out, ratio).reshape(B, segments * padded, H, D)[:, :T],
             dense_lse.reshape(B, segments * padded, H)[:, :T],
         )
 
@@ -170,29 +166,43 @@ def _segments(length: int, segment_length: int, ratio: int) -> tuple[int, int, i
     return -(-length // effective), padded, padded // ratio
 
 
-def _head_groups(heads: int, ratio: int) -> list[tuple[int, slice]]:
-    """Return the offset of each contiguous block of ``ceil(H / r)`` heads."""
+def _head_groups(heads: int, ratio: int) -> tuple[int, int]:
+    """Return the number of contiguous blocks of ``ceil(H / r)`` heads, and their size."""
     size = -(-heads // ratio)
-    return [(o, slice(o * size, min((o + 1) * size, heads))) for o in range(-(-heads // size))]
+    return -(-heads // size), size
 
 
-def _pick(
-    x: Tensor,
-    segment: int,
-    segments: int,
-    padded: int,
-    ratio: int,
-    groups: list[tuple[int, slice]],
-) -> Tensor:
-    """Pick each head's positions: ``(B, T, H, D)`` to ``(B n, m, H, D)``."""
+def _fill(x: Tensor, segment: int, segments: int, padded: int) -> Tensor:
+    """Cut ``(B, T, H, D)`` into segments filled up with zeros: ``(B n, padded, H, D)``."""
     B, T, H, D = x.shape
     x = functional.pad(x, (0, 0, 0, 0, 0, segments * segment - T))
     x = x.reshape(B * segments, segment, H, D)
-    x = functional.pad(x, (0, 0, 0, 0, 0, padded - segment))
+    return functional.pad(x, (0, 0, 0, 0, 0, padded - segment))
+
+
+def _pick(x: Tensor, ratio: int) -> Tensor:
+    """Pick each head's positions: ``(B n, m r, H, D)`` to ``(B n, m, H, D)``.
+
+    Block ``o`` of heads takes offset ``o``: the diagonal of (offset, block).
+    """
     if ratio == 1:
         return x
-    x = x.reshape(B * segments, padded // ratio, ratio, H, D)
-    return torch.cat([x[:, :, offset, heads] for offset, heads in groups], dim=2)
+    heads = x.shape[2]
+    blocks, size = _head_groups(heads, ratio)
+    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).unflatten(1, (-1, ratio))
+    x = x[:, :, :blocks].unflatten(3, (blocks, size))
+    return x.diagonal(dim1=2, dim2=3).movedim(-1, 2).flatten(2, 3)[:, :, :heads]
+
+
+def _scatter(x: Tensor, ratio: int) -> Tensor:
+    """Put each head's positions back: ``(B n, m, H, D)`` to ``(B n, m r, H, D)``, zero between."""
+    if ratio == 1:
+        return x
+    heads = x.shape[2]
+    blocks, size = _head_groups(heads, ratio)
+    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).unflatten(2, (blocks, size))
+    x = torch.diag_embed(x.movedim(2, -1), dim1=2, dim2=3).flatten(3, 4)[:, :, :, :heads]
+    return functional.pad(x, (0, 0, 0, 0, 0, ratio - blocks)).flatten(1, 2)
 
 
 def _lengths(key_padding_mask: Tensor) -> list[int]:

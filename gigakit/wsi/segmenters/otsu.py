@@ -8,8 +8,8 @@ import numpy as np
 from gigakit.core.errors import ConfigError
 from gigakit.registry import SEGMENTERS
 
-# standard deviation in grey levels under which an image is one flat colour and scanner noise
-_FLAT = 4.0
+# grey levels between the means of dark and light under which the split is one of scanner noise
+_LEAST_CONTRAST = 8.0
 
 
 @SEGMENTERS.register_module()
@@ -17,8 +17,9 @@ class OtsuSegmenter:
     """Mark what is darker than Otsu's threshold of the mean of red, green and blue.
 
     The threshold is taken over the whole slide at one stated resolution, so that a slide's tiles
-    do not depend on the levels its file happens to have. An image without contrast (a standard
-    deviation under 4 grey levels) has no tissue: Otsu would split its noise.
+    do not depend on the levels its file happens to have. Where the two classes' means are less
+    than 8 grey levels apart the slide has no tissue: Otsu has split one colour's noise. On a slide
+    that is tissue everywhere, Otsu parts dark tissue from light.
 
     Args:
         mask_mpp: working resolution in µm/px.
@@ -38,8 +39,10 @@ class OtsuSegmenter:
     def segment(self, image: np.ndarray) -> np.ndarray:
         """Return ``(H, W)`` bool, True = tissue, of ``(H, W, 3)`` uint8 RGB at ``mask_mpp``."""
         luminance = np.rint(image.mean(axis=2, dtype=np.float32)).astype(np.uint8)
-        if luminance.std() < _FLAT:
-            return np.zeros(luminance.shape, dtype=bool)
+        # OpenCV's threshold is the lightest level of the dark class
         threshold, _ = cv2.threshold(luminance, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
         tissue: np.ndarray = luminance <= threshold
-        return tissue
+        if tissue.all() or not tissue.any():
+            return np.zeros(luminance.shape, dtype=bool)
+        contrast = luminance[~tissue].mean() - luminance[tissue].mean()
+        return tissue if contrast >= _LEAST_CONTRAST else np.zeros_like(tissue)

@@ -1,0 +1,146 @@
+"""Embedding a cohort's tiles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from gigakit.core.errors import CheckpointError, SomeSlidesFailedError, StoreError
+from gigakit.nn.weights import export_safetensors
+from gigakit.registry import BACKBONES, TASKS
+from gigakit.tasks.prepared import read_prepared
+from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.features import read_features, write_features
+from gigakit.wsi.slide import open_slide
+from gigakit.wsi.tiles import TileTable
+
+ENCODER = {
+    "type": "VisionTransformer", "image_size": 32, "patch_size": 16, "width": 12, "depth": 1,
+    "heads": 2,
+}  # fmt: skip
+CONFIG = {
+    "type": "TileEmbedding",
+    "segmenter": {"type": "OtsuSegmenter"},
+    "tiler": {"type": "GridTiler"},
+    "transform": {"type": "EvaluationTransform", "resize_px": 64, "crop_px": 32},
+    "encoder": ENCODER,
+    "batch_size": 7,
+}
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    """Return two slides: one with a textured square, one blank."""
+    import cv2
+
+    generator = np.random.default_rng(0)
+    image = np.full((1100, 1300, 3), 240, dtype=np.uint8)
+    image[256:768, 256:1024] = generator.integers(40, 140, (512, 768, 3))
+    rows = []
+    for name, pixels in (("a", image), ("blank", np.full_like(image, 240))):
+        path = tmp_path / f"{name}.png"
+        path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+        rows.append(SlideRow(name, path, 0.5))
+    return Cohort("c", tuple(rows))
+
+
+def run(cohort, tmp_path, **changes):
+    return TASKS.build({**CONFIG, **changes}).run(cohort, tmp_path / "out")
+
+
+def test_each_tile_gets_the_embedding_of_its_own_pixels(cohort, tmp_path):
+    prepared = run(cohort, tmp_path)
+    assert prepared.slide_ids == ["a"]
+    assert (prepared.lengths, prepared.width) == ([6], 12)
+    assert any("1 of 2 slides are left out" in note for note in prepared.notes)
+    assert any("untrained" in note for note in prepared.notes)
+    stored = read_features(prepared.folder / "a.h5")
+    torch.manual_seed(0)
+    encoder = BACKBONES.build(ENCODER).eval()
+    with open_slide(cohort.slides[0].path, mpp=0.5) as slide:
+        for index in (0, 5):
+            x, y = stored.coords[index]
+            tile = torch.from_numpy(slide.read(0, x, y, 256, 256)).permute(2, 0, 1).float()
+            small = torch.nn.functional.interpolate(
+                tile[None], size=(64, 64), mode="bicubic", antialias=True
+            ).clamp(0, 255)[:, :, 16:48, 16:48]
+            mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+            deviation = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+            expected = encoder((small / 255 - mean) / deviation)[0].detach().numpy()
+            assert np.abs(stored.features[index] - expected).max() < 5e-3
+
+
+def test_what_is_done_is_not_done_again(cohort, tmp_path):
+    first = run(cohort, tmp_path)
+    lines = []
+    TASKS.build(CONFIG).run(cohort, tmp_path / "out", announce=lines.append)
+    assert not any(line.startswith("a:") for line in lines)
+    (first.folder / "a.h5").write_bytes(b"damaged")
+    TASKS.build(CONFIG).run(cohort, tmp_path / "out", announce=lines.append)
+    assert sum(line.startswith("a:") for line in lines) == 1
+    assert len(read_features(first.folder / "a.h5").features) == 6
+
+
+def test_other_encoders_seeds_and_weights_live_side_by_side(cohort, tmp_path):
+    weights = tmp_path / "w.safetensors"
+    export_safetensors(BACKBONES.build(ENCODER), weights)
+    folders = {
+        run(cohort, tmp_path, **changes).folder
+        for changes in (
+            {},
+            {"seed": 1},
+            {"weights": str(weights)},
+            {"encoder": {**ENCODER, "depth": 2}},
+        )
+    }
+    assert len(folders) == 4
+    assert len({path.parent for path in (tmp_path / "out" / "tiles").rglob("a.h5")}) == 1
+
+
+def test_weights_decide_the_embeddings_not_the_seed(cohort, tmp_path):
+    weights = tmp_path / "w.safetensors"
+    torch.manual_seed(9)
+    export_safetensors(BACKBONES.build(ENCODER), weights)
+    one, two = (run(cohort, tmp_path, weights=str(weights), seed=seed) for seed in (0, 1))
+    assert one.folder == two.folder
+    assert not any("untrained" in note for note in one.notes)
+    seeded = run(cohort, tmp_path, seed=9)
+    found = [read_features(p.folder / "a.h5").features for p in (one, seeded)]
+    assert np.array_equal(*found)
+
+
+def test_weights_that_do_not_fit_or_exist_are_refused(cohort, tmp_path):
+    with pytest.raises(CheckpointError, match="no such weight file"):
+        run(cohort, tmp_path, weights=str(tmp_path / "none.safetensors"))
+    weights = tmp_path / "w.safetensors"
+    export_safetensors(BACKBONES.build({**ENCODER, "width": 16}), weights)
+    with pytest.raises(CheckpointError, match="misshapen"):
+        run(cohort, tmp_path, weights=str(weights))
+
+
+def test_a_cohort_without_a_usable_slide_is_told(cohort, tmp_path):
+    with pytest.raises(SomeSlidesFailedError, match="no slide of the cohort can be used") as caught:
+        run(Cohort("c", cohort.slides[1:]), tmp_path)
+    assert "holds enough tissue" in str(caught.value)
+
+
+def test_the_global_generator_is_left_alone(cohort, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(cohort, tmp_path)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_folder_of_several_encoders_is_refused(tmp_path):
+    grid = np.zeros((2, 2))
+    for name, width in (("a", 4), ("b", 5)):
+        table = TileTable.from_grid(name, grid)
+        write_features(tmp_path / f"{name}.h5", np.zeros((2, width)), table)
+    with pytest.raises(StoreError, match=r"different widths: 4 \(a\), 5 \(b\)"):
+        read_prepared(tmp_path)
+    assert read_prepared(tmp_path, ["a"]).width == 4
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(StoreError, match="holds no feature files"):
+        read_prepared(tmp_path / "empty")
