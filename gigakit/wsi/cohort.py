@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gigakit.core.errors import ConfigError
+from gigakit.wsi.readers.openslide_reader import dicom_series
 from gigakit.wsi.sample import sample_path
-from gigakit.wsi.slide import IMAGE_SUFFIXES
+from gigakit.wsi.slide import IMAGE_SUFFIXES, explicit_mpp
+
+LOGGER = logging.getLogger(__name__)
 
 SAMPLE = "sample"
 SLIDE_SUFFIXES = (
@@ -18,7 +22,8 @@ SLIDE_SUFFIXES = (
     ".czi", *IMAGE_SUFFIXES,
 )  # fmt: skip
 _SAFE_ID = re.compile(r"[^/\\:\x00-\x1f]+")
-_LONGEST_ID = 200
+# file names have 255 bytes, of which temporary names and suffixes need some
+_LONGEST_ID_BYTES = 200
 
 
 @dataclass(frozen=True)
@@ -56,20 +61,21 @@ def read_cohort(source: str | Path, *, mpp: float | None = None) -> Cohort:
 
     Args:
         source: ``sample``, a manifest ``.csv`` (columns ``path``, and optionally ``slide_id``,
-            ``mpp`` and others, which are kept), a folder of slides, or one slide.
+            ``mpp`` and others, which are kept), a folder of slides, or one slide. Of the files
+            of a DICOM series a folder counts the first alone: they are one slide.
         mpp: resolution in µm/px of slides whose row gives none.
 
     Raises:
         ConfigError: nothing there, no slides, or an unusable row, named by file and line.
     """
+    explicit_mpp(mpp, "--mpp")
     if str(source) == SAMPLE:
         return Cohort(SAMPLE, (SlideRow("CMU-1-Small-Region", sample_path(), mpp),))
     path = Path(source)
     if path.suffix.lower() == ".csv":
         rows = _read_manifest(path, mpp)
     elif path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in SLIDE_SUFFIXES)
-        rows = [(SlideRow(_stem(file), file, mpp), str(file)) for file in files]
+        rows = [(SlideRow(_stem(file), file, mpp), str(file)) for file in _slide_files(path)]
     else:
         # a path that does not exist is that slide's own error, told when it is opened
         rows = [(SlideRow(_stem(path), path, mpp), str(path))]
@@ -82,37 +88,59 @@ def read_cohort(source: str | Path, *, mpp: float | None = None) -> Cohort:
 def _read_manifest(path: Path, mpp: float | None) -> list[tuple[SlideRow, str]]:
     if not path.is_file():
         raise ConfigError("no such manifest", where=path)
+    rows = []
+    try:
+        for where, record in _records(path):
+            rows.append((_row(record, path, where, mpp), where))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ConfigError(
+            f"is no table in UTF-8: {error}", where=path, fix="save it as CSV, UTF-8"
+        ) from error
+    return rows
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
     # utf-8-sig: spreadsheets write a byte-order mark
     with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
-        if "path" not in (reader.fieldnames or ()):
+        lines = csv.reader(stream)
+        columns = [name.strip() for name in next(lines, [])]
+        if "path" not in columns:
             raise ConfigError(
-                f"has no column 'path', only {', '.join(reader.fieldnames or ()) or 'nothing'}",
+                f"has no column 'path', only {', '.join(columns) or 'nothing'}",
                 where=path,
-                fix="its first line must name the columns, path among them",
+                fix="its first line must name the columns, path among them, parted by commas",
             )
-        return [
-            (_row(record, path, f"{path}:{reader.line_num}", mpp), f"{path}:{reader.line_num}")
-            for record in reader
-        ]
+        if len(set(columns)) < len(columns):
+            raise ConfigError(f"names a column twice: {', '.join(columns)}", where=path)
+        for fields in lines:
+            where = f"{path}:{lines.line_num}"
+            if fields and len(fields) != len(columns):
+                raise ConfigError(
+                    f"{len(fields)} fields for {len(columns)} columns",
+                    where=where,
+                    fix="put a field that holds a comma in quotes",
+                )
+            if fields:
+                yield where, dict(zip(columns, fields, strict=True))
 
 
 def _row(record: dict[str, str], manifest: Path, where: str, mpp: float | None) -> SlideRow:
-    text = (record.get("path") or "").strip()
+    text = record["path"].strip()
     if not text:
         raise ConfigError("the path is empty", where=where)
-    told = (record.get("mpp") or "").strip()
+    told = record.get("mpp", "").strip()
     if told:
         try:
             mpp = float(told)
         except ValueError as error:
             raise ConfigError(f"mpp is '{told}'", where=where, fix="give µm per pixel") from error
+        explicit_mpp(mpp, where)
     file = Path(text)
     return SlideRow(
-        slide_id=(record.get("slide_id") or "").strip() or _stem(file),
+        slide_id=record.get("slide_id", "").strip() or _stem(file),
         path=file if file.is_absolute() else manifest.parent / file,
         mpp=mpp,
-        extra={k: v for k, v in record.items() if k not in ("slide_id", "path", "mpp") and k},
+        extra={k: v for k, v in record.items() if k not in ("slide_id", "path", "mpp")},
     )
 
 
@@ -120,7 +148,11 @@ def _check_ids(rows: Iterable[tuple[SlideRow, str]]) -> None:
     seen: dict[str, str] = {}
     for row, where in rows:
         name = row.slide_id
-        if not _SAFE_ID.fullmatch(name) or name.startswith(".") or len(name) > _LONGEST_ID:
+        if (
+            not _SAFE_ID.fullmatch(name)
+            or name.startswith(".")
+            or len(name.encode()) > _LONGEST_ID_BYTES
+        ):
             raise ConfigError(
                 f"slide_id '{name}' cannot name a file", where=where, fix="give a plain name"
             )
@@ -131,6 +163,19 @@ def _check_ids(rows: Iterable[tuple[SlideRow, str]]) -> None:
                 fix="give each slide its own slide_id",
             )
         seen[name] = where
+
+
+def _slide_files(folder: Path) -> list[Path]:
+    files = sorted(p for p in folder.iterdir() if p.suffix.lower() in SLIDE_SUFFIXES)
+    chosen, seen = [], set()
+    for file in files:
+        series = dicom_series(file) if file.suffix.lower() == ".dcm" else None
+        if series is None or series not in seen:
+            chosen.append(file)
+        seen.add(series)
+    if len(chosen) < len(files):
+        LOGGER.info("%s: %d files are parts of DICOM slides", folder, len(files) - len(chosen))
+    return chosen
 
 
 def _stem(path: Path) -> str:

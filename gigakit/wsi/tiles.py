@@ -59,9 +59,23 @@ class TileTable:
         )
 
     def choice(self, slide: Slide) -> LevelChoice:
-        """Return how the slide is read for these tiles."""
+        """Return how the slide is read for these tiles.
+
+        Raises:
+            StoreError: the slide was opened at another resolution than it was tiled at.
+        """
         tolerance = self.attrs.get("tolerance", 0.02)
-        return choose_level(slide, self.target_mpp, tolerance=tolerance)
+        choice = choose_level(slide, self.target_mpp, tolerance=tolerance)
+        downsample = slide.level_downsamples[choice.level]
+        footprint = [self.tile_size_px * scale * downsample for scale in choice.scale]
+        if not np.allclose(footprint, self.footprint, rtol=1e-6):
+            raise StoreError(
+                f"its tiles are {self.footprint[0]:g} level-0 px wide, but at the resolution given "
+                f"now they would be {footprint[0]:g}",
+                where=slide.path,
+                fix="open the slide with the mpp that it was tiled with",
+            )
+        return choice
 
     def read(self, slide: Slide, index: int) -> np.ndarray:
         """Read one tile, ``(tile_size_px, tile_size_px, 3)`` uint8 RGB.
@@ -113,8 +127,16 @@ class TileTable:
             StoreError: the file is missing, damaged, or not a tile table.
         """
         with open_store(path) as file:
+            if file.attrs.get("format") != FORMAT:
+                raise StoreError(
+                    f"is no tile table of format {FORMAT}",
+                    where=path,
+                    fix="remove it and tile the slide again",
+                )
             arrays = {
-                name: read_dataset(file, name, path) for name in ("coords", "grid", "occupancy")
+                "coords": read_dataset(file, "coords", path, columns=2),
+                "grid": read_dataset(file, "grid", path, columns=2),
+                "occupancy": read_dataset(file, "occupancy", path),
             }
             lengths = {name: len(array) for name, array in arrays.items()}
             if len(set(lengths.values())) != 1:
@@ -143,21 +165,35 @@ def open_store(path: Path) -> h5py.File:
         raise StoreError("no such file", where=path)
     try:
         return h5py.File(path, "r")
+    except (PermissionError, BlockingIOError) as error:
+        raise StoreError(f"cannot be opened: {error.strerror}", where=path) from error
     except OSError as error:
         raise StoreError(
             "is damaged or no HDF5 file", where=path, fix="remove it and run the command again"
         ) from error
 
 
-def read_dataset(file: h5py.File, name: str, path: Path) -> np.ndarray:
-    """Return a dataset's values.
+def read_dataset(
+    file: h5py.File, name: str, path: Path, *, columns: int | None = None
+) -> np.ndarray:
+    """Return a dataset's numbers: ``(N,)``, or ``(N, columns)``; ``(N, any)`` for -1.
 
     Raises:
-        StoreError: the file does not hold it.
+        StoreError: the file does not hold it, it has another form, or a value is not finite.
     """
-    if name not in file:
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
         raise StoreError(f"holds no dataset '{name}'", where=path)
-    values: np.ndarray = file[name][()]
+    wanted = 1 if columns is None else 2
+    fits = len(found.shape or ()) == wanted and columns in (None, -1, found.shape[-1])
+    if found.dtype.kind not in "fiu" or not fits:
+        raise StoreError(f"its dataset '{name}' is {found.dtype} {found.shape}", where=path)
+    try:
+        values: np.ndarray = found[()]
+    except OSError as error:
+        raise StoreError(f"its dataset '{name}' is damaged: {error}", where=path) from error
+    if not np.isfinite(values).all():
+        raise StoreError(f"its dataset '{name}' holds values that are not finite", where=path)
     return values
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import simplejpeg
 
 from gigakit.core.errors import UnreadableSlideError
 from gigakit.registry import READERS
 from gigakit.wsi.slide import Slide, explicit_mpp
+
+_JPEG = b"\xff\xd8\xff"
 
 
 @READERS.register_module()
@@ -21,7 +24,7 @@ class ImageReader(Slide):
         mpp: resolution in µm/px; handed in. Plain images do not tell a trustworthy one.
 
     Raises:
-        UnreadableSlideError: OpenCV cannot decode it.
+        UnreadableSlideError: it cannot be decoded without loss.
     """
 
     def __init__(self, path: Path, mpp: float | None = None) -> None:
@@ -54,9 +57,11 @@ class ImageReader(Slide):
 
 def _decode(path: Path) -> np.ndarray:
     # OpenCV's own file access cannot open every path; its decoder can
-    data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    data = path.read_bytes()
+    if data.startswith(_JPEG):
+        return _decode_jpeg(data, path)
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise UnreadableSlideError(f"cannot be decoded: {error.err}", where=path) from error
     if pixels is None:
@@ -70,3 +75,12 @@ def _decode(path: Path) -> np.ndarray:
         blended = pixels[..., :3] * alpha + 255 * (1 - alpha)
         pixels = np.rint(blended).astype(np.uint8)
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _decode_jpeg(data: bytes, path: Path) -> np.ndarray:
+    # OpenCV fills what a damaged JPEG lacks with made-up pixels and says nothing
+    try:
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+    except ValueError as error:
+        raise UnreadableSlideError(f"is damaged: {error}", where=path) from error
+    return pixels

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import openslide
 
 from gigakit.core.errors import UnreadableSlideError
 from gigakit.registry import READERS
+from gigakit.wsi.diagnosis import diagnose
 from gigakit.wsi.slide import Slide, explicit_mpp, sensible_mpp
 
 _WHITE = (255, 255, 255)
@@ -33,16 +35,24 @@ class OpenSlideReader(Slide):
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         self.path = path
         self._handle = _open(path)
-        properties = self._handle.properties
+        properties = dict(self._handle.properties)
         self.level_dimensions = self._handle.level_dimensions
         self.level_downsamples = self._handle.level_downsamples
+        self._tile_heights = [
+            int(properties.get(f"openslide.level[{level}].tile-height", 1))
+            for level in range(len(self.level_dimensions))
+        ]
         self.vendor = properties.get(openslide.PROPERTY_NAME_VENDOR, "unknown")
         self._background = _colour(properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR))
-        self.mpp = explicit_mpp(mpp, path) or self._told_mpp()
+        self.mpp = explicit_mpp(mpp, path) or _told_mpp(properties, path)
         self.mpp_source = "given" if mpp is not None else "slide"
 
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:
-        """Read a region; see :meth:`Slide.read`."""
+        """Read a region; see :meth:`Slide.read`.
+
+        OpenSlide places regions by level-0 px: where a level's downsample is no whole number, the
+        region lies up to half a level-0 px beside its place, and OpenSlide interpolates.
+        """
         downsample = self.level_downsamples[level]
         place = (round(x * downsample), round(y * downsample))
         try:
@@ -56,7 +66,7 @@ class OpenSlideReader(Slide):
         rgba = np.asarray(region)
         alpha = rgba[..., 3:]
         if alpha.min() == 255:  # noqa: PLR2004
-            return np.ascontiguousarray(rgba[..., :3])
+            return cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB)
         weight = alpha.astype(np.float32) / 255
         blended = rgba[..., :3] * weight + np.array(self._background) * (1 - weight)
         return np.rint(blended).astype(np.uint8)
@@ -65,29 +75,44 @@ class OpenSlideReader(Slide):
         """Close the file."""
         self._handle.close()
 
-    def _told_mpp(self) -> tuple[float, float] | None:
-        values = []
-        for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y):
-            text = self._handle.properties.get(name)
-            if text is None:
-                return None
-            try:
-                value = float(text)
-            except ValueError:
-                value = math.nan
-            values.append(sensible_mpp(value, self.path, name))
-        return values[0], values[1]
+    def stored_rows(self, level: int) -> int:
+        """Return the height of a level's tiles; see :meth:`Slide.stored_rows`."""
+        return self._tile_heights[level]
+
+
+def dicom_series(path: Path) -> str | None:
+    """Return the series a DICOM file belongs to: its files are one slide, whichever is opened.
+
+    ``None`` for what cannot be opened; opening it as a slide tells why.
+    """
+    try:
+        with openslide.OpenSlide(path) as handle:
+            return handle.properties.get("dicom.SeriesInstanceUID")
+    except openslide.OpenSlideError:
+        return None
+
+
+def _told_mpp(properties: dict[str, str], path: Path) -> tuple[float, float] | None:
+    values = []
+    for name in (openslide.PROPERTY_NAME_MPP_X, openslide.PROPERTY_NAME_MPP_Y):
+        text = properties.get(name)
+        if text is None:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        values.append(sensible_mpp(value, path, name))
+    return values[0], values[1]
 
 
 def _open(path: Path) -> openslide.OpenSlide:
     try:
         return openslide.OpenSlide(path)
     except openslide.OpenSlideUnsupportedFormatError as error:
-        raise UnreadableSlideError(
-            "is no slide that OpenSlide knows, or is cut short", where=path, fix="copy it again"
-        ) from error
+        raise diagnose(path) from error
     except openslide.OpenSlideError as error:
-        raise UnreadableSlideError(f"is damaged: {error}", where=path) from error
+        raise UnreadableSlideError(f"cannot be opened: {error}", where=path) from error
 
 
 def _colour(text: str | None) -> tuple[int, int, int]:
