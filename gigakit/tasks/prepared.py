@@ -8,6 +8,7 @@ from pathlib import Path
 
 from gigakit.core.errors import StoreError
 from gigakit.wsi.features import read_feature_shape
+from gigakit.wsi.tiles import open_store
 
 
 @dataclass
@@ -39,8 +40,7 @@ def read_prepared(folder: Path, slide_ids: Sequence[str] | None = None) -> Prepa
         slide_ids: the slides to use; ``None`` takes all files.
 
     Raises:
-        StoreError: no feature file, a damaged one, or widths that differ, which means files of
-            several encoders.
+        StoreError: no feature file, a damaged one, or files of several encoders or tilings.
     """
     names = sorted(path.stem for path in folder.glob("*.h5")) if slide_ids is None else slide_ids
     if not names:
@@ -48,17 +48,27 @@ def read_prepared(folder: Path, slide_ids: Sequence[str] | None = None) -> Prepa
             "holds no feature files (*.h5)", where=folder, fix="make them with gigakit embed"
         )
     shapes = {name: read_feature_shape(folder / f"{name}.h5") for name in names}
-    widths = {width: name for name, (_, width) in shapes.items()}
-    if len(widths) > 1:
-        examples = ", ".join(f"{width} ({name})" for width, name in sorted(widths.items()))
-        raise StoreError(
-            f"holds embeddings of different widths: {examples}",
-            where=folder,
-            fix="keep the files of one encoder in one folder",
-        )
+    origins = {name: _origin(folder / f"{name}.h5", shapes[name][1]) for name in names}
+    first = names[0]
+    for name, origin in origins.items():
+        for fact, value in origin.items():
+            if value != origins[first][fact]:
+                raise StoreError(
+                    f"holds files of different {fact}: {origins[first][fact]} ({first}), "
+                    f"{value} ({name})",
+                    where=folder,
+                    fix="keep the files of one encoder and one tiling in one folder",
+                )
     return PreparedFeatures(
         folder=folder,
         slide_ids=list(names),
         lengths=[tiles for tiles, _ in shapes.values()],
-        width=next(iter(widths)),
+        width=shapes[first][1],
     )
+
+
+def _origin(path: Path, width: int) -> dict[str, object]:
+    """Return what all files of a folder must share; foreign files tell the width alone."""
+    with open_store(path) as file:
+        facts = {name: file.attrs.get(name) for name in ("encoder", "target_mpp", "overlap")}
+    return {"width": width, **facts}

@@ -138,7 +138,12 @@ def test_a_folder_of_several_encoders_is_refused(tmp_path):
     for name, width in (("a", 4), ("b", 5)):
         table = TileTable.from_grid(name, grid)
         write_features(tmp_path / f"{name}.h5", np.zeros((2, width)), table)
-    with pytest.raises(StoreError, match=r"different widths: 4 \(a\), 5 \(b\)"):
+    with pytest.raises(StoreError, match=r"different width: 4 \(a\), 5 \(b\)"):
+        read_prepared(tmp_path)
+    write_features(
+        tmp_path / "b.h5", np.zeros((2, 4)), TileTable.from_grid("b", grid), {"encoder": "other"}
+    )
+    with pytest.raises(StoreError, match=r"different encoder: None \(a\), other \(b\)"):
         read_prepared(tmp_path)
     assert read_prepared(tmp_path, ["a"]).width == 4
     (tmp_path / "empty").mkdir()

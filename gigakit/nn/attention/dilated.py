@@ -187,10 +187,10 @@ def _pick(x: Tensor, ratio: int) -> Tensor:
     """
     if ratio == 1:
         return x
-    heads = x.shape[2]
+    N, padded, heads, D = x.shape
     blocks, size = _head_groups(heads, ratio)
-    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).unflatten(1, (-1, ratio))
-    x = x[:, :, :blocks].unflatten(3, (blocks, size))
+    x = functional.pad(x, (0, 0, 0, blocks * size - heads))
+    x = x.reshape(N, padded // ratio, ratio, blocks, size, D)[:, :, :blocks]
     return x.diagonal(dim1=2, dim2=3).movedim(-1, 2).flatten(2, 3)[:, :, :heads]
 
 
@@ -198,9 +198,9 @@ def _scatter(x: Tensor, ratio: int) -> Tensor:
     """Put each head's positions back: ``(B n, m, H, D)`` to ``(B n, m r, H, D)``, zero between."""
     if ratio == 1:
         return x
-    heads = x.shape[2]
+    N, picked, heads, D = x.shape
     blocks, size = _head_groups(heads, ratio)
-    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).unflatten(2, (blocks, size))
+    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).reshape(N, picked, blocks, size, D)
     x = torch.diag_embed(x.movedim(2, -1), dim1=2, dim2=3).flatten(3, 4)[:, :, :, :heads]
     return functional.pad(x, (0, 0, 0, 0, 0, ratio - blocks)).flatten(1, 2)
 
