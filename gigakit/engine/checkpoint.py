@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gigakit.core.errors import CheckpointError
 from gigakit.core.files import atomic_path, write_text
+from gigakit.nn.weights import read_weights
 
 LOGGER = logging.getLogger(__name__)
 
@@ -198,7 +198,8 @@ def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> Ini
     Raises:
         CheckpointError: fewer match (the model is left untouched), or the file cannot be read.
     """
-    given = read_weights(path)
+    # a wrapper for several processes puts its own name before every tensor's
+    given = {name.removeprefix("module."): value for name, value in read_weights(path).items()}
     own = model.state_dict()
     shared = [name for name in own if name in given]
     report = InitReport(
@@ -216,27 +217,6 @@ def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> Ini
         )
     model.load_state_dict({name: given[name] for name in report.matched}, strict=False)
     return report
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read the named tensors of a safetensors file, a checkpoint, or a torch file of weights."""
-    if path.suffix == ".safetensors":
-        if not path.is_file():
-            raise CheckpointError("no such file", where=path)
-        tensors: dict[str, Tensor] = load_file(path)
-        return tensors
-    state = load_checkpoint(path)
-    for key in ("state_dict", "model"):
-        if isinstance(state.get(key), dict):
-            state = state[key]
-    weights = {
-        str(name).removeprefix("module."): value
-        for name, value in state.items()
-        if isinstance(value, Tensor)
-    }
-    if not weights:
-        raise CheckpointError("holds no weights", where=path)
-    return weights
 
 
 def _unsafe_name(error: Exception) -> str:

@@ -25,7 +25,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         CheckpointError: the file is missing, damaged, or holds more than tensors.
     """
     if not path.is_file():
-        raise CheckpointError("no such weight file", where=path)
+        raise CheckpointError("no such file", where=path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

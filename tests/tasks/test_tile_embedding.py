@@ -111,7 +111,7 @@ def test_weights_decide_the_embeddings_not_the_seed(cohort, tmp_path):
 
 
 def test_weights_that_do_not_fit_or_exist_are_refused(cohort, tmp_path):
-    with pytest.raises(CheckpointError, match="no such weight file"):
+    with pytest.raises(CheckpointError, match="no such file"):
         run(cohort, tmp_path, weights=str(tmp_path / "none.safetensors"))
     weights = tmp_path / "w.safetensors"
     export_safetensors(BACKBONES.build({**ENCODER, "width": 16}), weights)
