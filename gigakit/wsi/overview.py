@@ -5,14 +5,22 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from gigakit.wsi.slide import Slide
 from gigakit.wsi.tiles import TileTable
 
 _LONGEST_SIDE_PX = 1024
-_OUTLINE = (0, 110, 60)
+_OUTLINE = (0, 140, 70)
 _TILE = (30, 90, 200)
 _INK = (30, 30, 30)
-# scale bars a reader knows, in µm
-_BARS_UM = (50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
+_MARGIN = 16
+# scale bars in mm: OpenCV's letters have no µ
+_BARS_MM = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
+
+
+def overview_mpp(slide: Slide) -> float:
+    """Return the µm/px at which a slide's longest side has the picture's 1024 px."""
+    sides = zip(slide.level_dimensions[0], slide.require_mpp(), strict=True)
+    return max(side * mpp for side, mpp in sides) / _LONGEST_SIDE_PX
 
 
 def draw_overview(
@@ -34,8 +42,10 @@ def draw_overview(
     method = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     picture = cv2.resize(image, size, interpolation=method)
     _draw_tiles(picture, table)
-    outline = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_LINEAR)
-    contours, _ = cv2.findContours(outline, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    # interpolated before it is cut at one half, so the outline shows no steps of mask px
+    soft = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_LINEAR)
+    tissue = (soft > 127).astype(np.uint8)  # noqa: PLR2004
+    contours, _ = cv2.findContours(tissue, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(picture, contours, -1, _OUTLINE, 1, cv2.LINE_AA)
     _draw_scale_bar(picture, mpp[0] / (size[0] / image.shape[1]))
     return picture
@@ -63,16 +73,19 @@ def _draw_tiles(picture: np.ndarray, table: TileTable) -> None:
 
 def _draw_scale_bar(picture: np.ndarray, mpp: float) -> None:
     height, width = picture.shape[:2]
-    fitting = [bar for bar in _BARS_UM if bar / mpp <= width / 3]
+    fitting = [bar for bar in _BARS_MM if bar * 1000 / mpp <= width / 3]
     if not fitting:
         return
-    length = round(fitting[-1] / mpp)
-    text = f"{fitting[-1]} um" if fitting[-1] < 1000 else f"{fitting[-1] // 1000} mm"  # noqa: PLR2004
-    left, base = width - length - 16, height - 16
-    cv2.rectangle(
-        picture, (left - 8, base - 26), (width - 8, base + 8), (255, 255, 255), cv2.FILLED
-    )
-    cv2.line(picture, (left, base), (left + length, base), _INK, 3)
-    cv2.putText(
-        picture, text, (left, base - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA
-    )
+    length = round(fitting[-1] * 1000 / mpp)
+    text = f"{fitting[-1]:g} mm"
+    font, size = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+    (text_width, text_height), _ = cv2.getTextSize(text, font, size, 1)
+    right, base = width - 1 - _MARGIN, height - 1 - _MARGIN
+    left = right - length
+    box = min(left, right - text_width) - 8
+    top = base - text_height - 18
+    picture[top : base + 9, box : right + 9] //= 5
+    picture[top : base + 9, box : right + 9] += 204
+    cv2.rectangle(picture, (left, base - 1), (right - 1, base + 1), _INK, cv2.FILLED)
+    place = ((left + right - text_width) // 2, base - 9)
+    cv2.putText(picture, text, place, font, size, _INK, 1, cv2.LINE_AA)

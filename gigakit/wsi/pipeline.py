@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import csv
 import io
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from gigakit.core.errors import NoTissueError, SlideError, StoreError
+import numpy as np
+
+from gigakit.core.errors import GigakitError, NoTissueError, SlideError, StoreError
 from gigakit.core.files import atomic_path, digest8, write_json, write_text
 from gigakit.registry import SEGMENTERS, TILERS
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.overview import draw_overview, encode_jpeg
+from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
 from gigakit.wsi.resolution import read_reduced
-from gigakit.wsi.slide import open_slide
+from gigakit.wsi.slide import Slide, open_slide
 from gigakit.wsi.tiles import FORMAT, TileTable
 
 LOGGER = logging.getLogger(__name__)
@@ -127,7 +130,7 @@ def tile_cohort(
         {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
     )
     return run_cohort(
-        cohort, folder, lambda row: tile_slide(row, settings, folder), announce=announce
+        cohort, folder, lambda row: _tile_isolated(row, settings, folder), announce=announce
     )
 
 
@@ -173,6 +176,19 @@ def _line(slide: SlideResult) -> str:
     return f"{slide.slide_id}: {slide.reason or f'{slide.tiles} tiles'} ({slide.seconds:.1f} s)"
 
 
+def _tile_isolated(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
+    """Tile one slide, and turn what no one foresaw into that slide's own error."""
+    try:
+        return tile_slide(row, settings, folder)
+    except (GigakitError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        LOGGER.debug("%s", row.path, exc_info=True)
+        # some libraries' messages have several lines
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise SlideError(f"cannot be tiled: {cause}", where=row.path) from error
+
+
 def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
     """Tile one slide into ``<slide_id>.h5`` and ``overview/<slide_id>.jpg``, unless it is done.
 
@@ -191,16 +207,34 @@ def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideRe
         image, mpp = read_reduced(slide, segmenter.mask_mpp)
         mask = segmenter.segment(image)
         table: TileTable = tiler.tile(slide, mask, row.slide_id)
+        image, image_mpp = _overview_image(slide, image, mpp)
     table.attrs.update({"source": str(row.path), **source_stamp(row)})
-    table.attrs.update({"mask_mpp": mpp, "segmenter": str(settings.segmenter)})
+    table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
     with atomic_path(folder / "overview" / f"{row.slide_id}.jpg") as temporary:
-        temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, mpp)))
+        temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, image_mpp)))
     if not len(table):
-        raise NoTissueError(
-            f"none of its {table.attrs['cells']} tiles holds enough tissue", where=row.path
-        )
+        # tiles of an earlier version of the slide are not this one's
+        path.unlink(missing_ok=True)
+        raise NoTissueError(_emptiness(table), where=row.path)
     table.save(path)
     return SlideResult(row.slide_id, "done", len(table))
+
+
+def _overview_image(
+    slide: Slide, mask_image: np.ndarray, mask_mpp: tuple[float, float]
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return the picture's ground: the mask's image, or a finer one of a small slide."""
+    wanted = overview_mpp(slide)
+    return read_reduced(slide, wanted) if wanted < max(mask_mpp) else (mask_image, mask_mpp)
+
+
+def _emptiness(table: TileTable) -> str:
+    cells = table.attrs["cells"]
+    if cells:
+        return f"none of its {cells} tiles holds enough tissue"
+    width, height = table.attrs["slide_size"]
+    across, down = table.footprint
+    return f"its {width} x {height} px hold no whole tile of {across:.0f} x {down:.0f} px"
 
 
 def finished_table(path: Path, row: SlideRow) -> TileTable | None:

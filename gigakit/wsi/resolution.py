@@ -10,10 +10,11 @@ import numpy as np
 from gigakit.core.errors import SlideError
 from gigakit.wsi.slide import Slide
 
-# source pixels held at once while a whole level is reduced (96 MB of RGB)
-_STRIP_PIXELS = 32_000_000
+# source pixels read at once while a whole level is reduced (36 MB of RGB), and at most
+_STRIP_PIXELS = 12_000_000
+_LARGEST_STRIP_PIXELS = 64_000_000
 # of these, px that are floating point at once: few, so that their memory is used again
-_FLOAT_PIXELS = 1_000_000
+_FLOAT_PIXELS = 300_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
         )
     level = max(finer, key=lambda index: slide.level_downsamples[index])
     downsample = slide.level_downsamples[level]
-    across, down = (1.0 if abs(ratio - 1) <= tolerance else 1 / ratio for ratio in ratios[level][1])
+    across, down = (1.0 if ratio >= 1 - tolerance else 1 / ratio for ratio in ratios[level][1])
     effective_mpp = (mpp[0] * downsample * across, mpp[1] * downsample * down)
     return LevelChoice(level, (across, down), effective_mpp, "area")
 
@@ -149,8 +150,10 @@ def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[flo
 
 def _strip_height(width: int, stored_rows: int) -> int:
     rows = max(1, _STRIP_PIXELS // width)
-    # a strip that ends between the file's own tiles would decode them twice
-    return rows - rows % stored_rows if rows >= stored_rows else rows
+    # a strip that ends amid the file's own tiles decodes them twice; that costs more than memory
+    if rows >= stored_rows:
+        return rows - rows % stored_rows
+    return stored_rows if stored_rows * width <= _LARGEST_STRIP_PIXELS else rows
 
 
 def _narrow(strip: np.ndarray, width: int) -> np.ndarray:

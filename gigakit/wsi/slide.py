@@ -130,8 +130,9 @@ def check_file(path: Path) -> None:
     except FileNotFoundError as error:
         what = "is a broken link" if path.is_symlink() else "no such file"
         raise UnreadableSlideError(what, where=path, fix="check the path") from error
-    except OSError as error:
-        raise UnreadableSlideError(f"cannot be read: {error.strerror}", where=path) from error
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise UnreadableSlideError(f"cannot be read: {cause}", where=path) from error
     if not head:
         raise UnreadableSlideError("is empty", where=path, fix="copy or download it again")
     if head.removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"<", b"{") and b"\x00" not in head:

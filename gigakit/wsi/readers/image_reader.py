@@ -24,7 +24,7 @@ class ImageReader(Slide):
         mpp: resolution in µm/px; handed in. Plain images do not tell a trustworthy one.
 
     Raises:
-        UnreadableSlideError: it cannot be decoded without loss.
+        UnreadableSlideError: it is no image, or its decoder finds damage.
     """
 
     def __init__(self, path: Path, mpp: float | None = None) -> None:

@@ -30,6 +30,23 @@ def test_a_flat_image_has_no_tissue(level):
     assert not segment(image).any()
 
 
+@pytest.mark.parametrize("side", [20, 60])
+def test_a_speck_of_tissue_on_a_noisy_slide_is_found(side):
+    noise = np.random.default_rng(0).normal(243, 1.6, (1000, 1000, 3))
+    image = noise.clip(0, 255).astype(np.uint8)
+    image[100 : 100 + side, 500 : 500 + side] = (170, 110, 160)
+    mask = segment(image)
+    assert mask[100 : 100 + side, 500 : 500 + side].all()
+    assert mask.sum() == side**2
+
+
+@pytest.mark.parametrize(("light", "found"), [(107, False), (109, True)])
+def test_two_tones_count_from_eight_grey_levels_on(light, found):
+    image = np.full((20, 20, 3), light, dtype=np.uint8)
+    image[:10] = 100
+    assert segment(image).any() == found
+
+
 def test_the_threshold_is_that_of_an_exhaustive_search():
     generator = np.random.default_rng(3)
     image = np.repeat(

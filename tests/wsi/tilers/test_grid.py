@@ -89,3 +89,49 @@ def test_resampled_tiles_keep_exact_footprints(make_pyramid):
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(ConfigError, match="GridTiler"):
         build(**wrong)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_the_slide_its_tiles_obey_the_rules(make_pyramid, seed):
+    generator = np.random.default_rng(seed)
+    width, height = (int(side) for side in generator.integers(300, 2500, 2))
+    mpp = float(generator.uniform(0.15, 0.51))
+    overlap = float(generator.choice([0.0, 0.25, 0.3, 0.5, 0.9]))
+    least = float(generator.uniform(0, 1))
+    image = np.zeros((height, width, 3), dtype=np.uint8)
+    path, _ = make_pyramid(mpp=mpp, downsamples=(1,), image=image)
+    mask = generator.random((max(1, height // 20), max(1, width // 20))) < 0.5
+    with open_slide(path) as slide:
+        table = build(overlap=overlap, min_occupancy=least, tile_size_px=64).tile(slide, mask, "s")
+        exact = table.grid * table.footprint
+    assert (table.coords >= 0).all()
+    assert (exact + table.footprint <= np.array([width, height]) + 1e-6).all()
+    assert np.abs(table.coords - exact).max(initial=0) <= 0.5
+    cells = table.grid / (1 - overlap)
+    assert np.abs(cells - np.rint(cells)).max(initial=0) < 1e-9
+    order = np.lexsort((table.grid[:, 0], table.grid[:, 1]))
+    assert np.array_equal(order, np.arange(len(table)))
+    assert len(np.unique(table.grid, axis=0)) == len(table)
+    assert (table.occupancy >= np.float32(least)).all()
+    assert (table.occupancy <= 1).all()
+    # one more column or row would leave the slide
+    columns, rows = ((side / 64 * mpp / 0.5 - 1) / (1 - overlap) for side in (width, height))
+    if mpp < 0.49:
+        assert table.attrs["cells"] == max(0, int(columns) + 1) * max(0, int(rows) + 1)
+    with open_slide(path) as slide:
+        everything = build(overlap=overlap, min_occupancy=0.0, tile_size_px=64)
+        assert len(everything.tile(slide, mask, "s")) == table.attrs["cells"] >= len(table)
+
+
+@pytest.mark.parametrize(
+    ("mpp", "downsamples", "level"), [(0.25, (1, 2, 4), 1), (0.25, (1, 4, 16), 0)]
+)
+def test_tiles_of_a_pyramid_cover_128_um_whatever_its_levels(make_pyramid, mpp, downsamples, level):
+    path, image = make_pyramid(mpp=mpp, downsamples=downsamples, size=(1536, 1024))
+    with open_slide(path) as slide:
+        table = build().tile(slide, np.ones((32, 48), dtype=bool), "s")
+        assert (table.attrs["level"], len(table)) == (level, 6)
+        assert table.coords[-1].tolist() == [1024, 512]
+        tile = table.read(slide, 5)
+    expected = image[512:1024, 1024:1536].reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+    assert np.abs(tile - expected).max() <= 0.51
