@@ -42,9 +42,11 @@ model = dict(
     ),
 )
 
-# one small slide: enough views of it for about 200 steps of a narrower network
+# one small slide: enough views of it for about 200 steps of a smaller published configuration
+# (6 layers of 384) and decoder
 sample = {
     "model.encoder.width": 384,
+    "model.encoder.depth": 6,
     "model.decoder.width": 256,
     "model.decoder.depth": 4,
     "train_dataloader.dataset.views_per_slide": 27,

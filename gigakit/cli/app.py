@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
     Errors of gigakit are one line on standard error and their own exit code; ``--debug``, anywhere
     on the line, shows the traceback.
     """
+    # threads that spin while they wait stall each other on a shared machine; torch reads this once
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = [*prefix, *sys.argv[1:]]
     debug = _DEBUG in arguments
     arguments = [argument for argument in arguments if argument != _DEBUG]
