@@ -1,0 +1,67 @@
+"""README's commands, as they stand there; the ones that CI runs itself are named."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BLOCK = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+RUN_BY_CI = ("python3 -m venv", "gigakit ablate", "source ")
+# what makes a command small enough for a test
+SMALLER = {
+    "gigakit train": (
+        "--set", "train_cfg.max_steps=1", "--set", "model.encoder.depth=1",
+        "--set", "model.decoder.depth=1",
+    ),
+    "tensorboard": ("--inspect",),
+}  # fmt: skip
+
+
+def commands(repository):
+    text = (repository / "README.md").read_text(encoding="utf-8")
+    lines = [line for block in BLOCK.findall(text) for line in block.splitlines() if line]
+    return [line for line in lines if not line.startswith(RUN_BY_CI)]
+
+
+def test_every_command_runs_as_it_stands(repository, shared, tmp_path):
+    found = commands(repository)
+    assert len(found) >= 9
+    slide = shared / "data" / "slides" / "cmu-1-small-region.svs"
+    shutil.copy(slide, tmp_path / "one.svs")
+    (tmp_path / "slides.csv").write_text("slide_id,path\na,one.svs\n")
+    tools = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    # what TensorBoard shows comes first there, but needs a run
+    for command in sorted(found, key=lambda line: line.startswith("tensorboard")):
+        more = next((s for begin, s in SMALLER.items() if command.startswith(begin)), ())
+        done = subprocess.run(
+            [*shlex.split(command), *more],
+            cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{command}\n{done.stdout[-1500:]}{done.stderr[-1500:]}"
+        if command.startswith("tensorboard"):
+            assert "train/loss" in done.stdout
+
+
+def test_the_commands_that_ci_runs_are_in_both(repository):
+    script = (repository / ".ci" / "run").read_text(encoding="utf-8")
+    readme = (repository / "README.md").read_text(encoding="utf-8")
+    wanted = re.findall(r"readme_command '([^']+)'", script)
+    assert len(wanted) == 3
+    for text in wanted:
+        assert re.search(f"^.*{re.escape(text)}.*$", readme, re.MULTILINE), text
+
+
+@pytest.mark.parametrize(
+    "target", ["docs/pictures/overview.jpg", "docs/pictures/reconstruction.png"]
+)
+def test_its_pictures_are_there(repository, target):
+    assert target in (repository / "README.md").read_text(encoding="utf-8")
+    assert (repository / target).stat().st_size > 1000
