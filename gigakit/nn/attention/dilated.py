@@ -144,7 +144,7 @@ class DilatedAttention(nn.Module):
         self, q: Tensor, k: Tensor, v: Tensor, segment_length: int, ratio: int
     ) -> tuple[Tensor, Tensor]:
         B, T, H, D = q.shape
-        segments, padded, picked = _segments(T, segment_length, ratio)
+        segments, padded, _ = _segments(T, segment_length, ratio)
         q_picked, k_picked, v_picked = (
             _pick(_fill(x, min(segment_length, T), segments, padded), ratio) for x in (q, k, v)
         )
