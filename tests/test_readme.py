@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-BLOCK = re.compile(r"^```\n(.*?)^```", re.DOTALL | re.MULTILINE)
+# blocks of commands have no language; outputs are marked text
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 RUN_BY_CI = ("python3 -m venv", "gigakit ablate", "source ")
 # what makes a command small enough for a test
 SMALLER = {
@@ -26,7 +27,8 @@ SMALLER = {
 
 def commands(repository):
     text = (repository / "README.md").read_text(encoding="utf-8")
-    lines = [line for block in BLOCK.findall(text) for line in block.splitlines() if line]
+    blocks = [block for language, block in BLOCK.findall(text) if not language]
+    lines = [line for block in blocks for line in block.splitlines() if line]
     return [line for line in lines if not line.startswith(RUN_BY_CI)]
 
 
