@@ -55,12 +55,16 @@ def launch(
     Raises:
         GigakitError: what the preparation, the work directory or the run found wrong.
     """
-    folder = prepare_work_dir(
-        work_root, loaded.name, explicit=work_dir, resume=resume, overwrite=overwrite
-    )
+    folder = None
+    if work_dir is not None or resume or overwrite:
+        # a folder in use must be told before the work of preparing
+        folder = prepare_work_dir(
+            work_root, loaded.name, explicit=work_dir, resume=resume, overwrite=overwrite
+        )
     import_custom(loaded.values.get("custom_imports"), loaded.path)
     values = copy.deepcopy(loaded.values)
     prepared = prepare(values, announce)
+    folder = folder or prepare_work_dir(work_root, loaded.name)
     notes = [*prepared.notes, *attention_notes(values, prepared)]
     fill_in(values, prepared)
     result = train(

@@ -112,11 +112,13 @@ def test_some_slides_failed_is_exit_code_3(gigakit, shared, tmp_path):
         (("train", "tiny/slide", "--resume"), 2, "holds no run to resume"),
     ],
 )
-def test_bad_input_is_one_line_and_its_own_exit_code(gigakit, arguments, code, message):
+def test_bad_input_is_one_line_and_its_own_exit_code(gigakit, tmp_path, arguments, code, message):
     done = gigakit(*arguments, code=code)
     line = done.stderr.strip().splitlines()[-1]
     assert line.startswith("error: ")
     assert message in line
+    # what never began takes no number of a run
+    assert not any(tmp_path.glob("work_dirs/tiny/slide/*"))
 
 
 def test_a_misspelt_flag_is_refused_with_the_known_ones(gigakit):
@@ -172,3 +174,37 @@ def test_a_server_without_libgl_is_told_the_fix(tmp_path):
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "pip install --no-deps opencv-python-headless==" in done.stderr
+
+
+MINE = '''
+"""Attention of a user's own."""
+from torch import nn
+from gigakit.nn.attention.backends import attend
+from gigakit.registry import ATTENTIONS
+
+
+@ATTENTIONS.register_module()
+class MineAttention(nn.Module):
+    def forward(self, q, k, v, *, key_padding_mask=None):
+        return attend(q, k, v, key_padding_mask=key_padding_mask)
+'''
+
+
+def test_a_file_of_the_users_own_adds_a_component(gigakit, repository, feature_folder, tmp_path):
+    (tmp_path / "mine.py").write_text(MINE)
+    base = repository / "registry_configs" / "tiny" / "slide.py"
+    (tmp_path / "own.py").write_text(
+        f"_base_ = ['{base}']\n"
+        f"features = '{feature_folder}'\n"
+        "custom_imports = dict(imports=['mine.py'])\n"
+        "model = dict(encoder=dict(attention=dict(_delete_=True, type='MineAttention')))\n"
+        "train_cfg = dict(max_steps=1)\n"
+        # the recipe's own section names arguments of dilated attention
+        "ablation_sample = dict(_delete_=True)\n"
+    )
+    gigakit("config", "check", "own.py")
+    gigakit("train", "own.py")
+    text = (tmp_path / "work_dirs" / "own" / "1" / "config.py").read_text()
+    assert "MineAttention" in text
+    table = gigakit("ablate", "own.py", "--attention", "MineAttention,flash")
+    assert "attention=MineAttention" in table.stdout
