@@ -17,18 +17,18 @@ class ReconstructionPictureHook(Hook):
     """At each validation, draw input, masked input and prediction of some slides on the tile grid.
 
     Args:
-        slides: how many views to draw, the first ones of the validation set.
+        slides: how many slides to draw, the first ones of the validation set, one view each.
     """
 
     priority = "LOW"
 
     def __init__(self, *, slides: int = 1) -> None:
         self.slides = slides
-        self._drawn = 0
+        self._drawn: set[str] = set()
 
     def before_val_epoch(self, runner: Runner) -> None:  # noqa: ARG002
         """Start counting anew."""
-        self._drawn = 0
+        self._drawn = set()
 
     def after_val_iter(
         self,
@@ -39,8 +39,8 @@ class ReconstructionPictureHook(Hook):
     ) -> None:
         """Draw the predictions of this batch while pictures are wanted."""
         for sample in outputs or ():
-            if self._drawn >= self.slides:
-                return
+            if len(self._drawn) >= self.slides or sample["slide_id"] in self._drawn:
+                continue
             arrays = {key: sample[key].float().cpu().numpy() for key in ("features", "prediction")}
             picture = reconstruction_picture(
                 arrays["features"],
@@ -48,6 +48,6 @@ class ReconstructionPictureHook(Hook):
                 sample["token_mask"].cpu().numpy(),
                 sample["grid"].cpu().numpy(),
             )
-            tag = f"slide/reconstruction/{sample['slide_id'] or self._drawn}"
+            self._drawn.add(sample["slide_id"])
+            tag = f"slide/reconstruction/{sample['slide_id']}"
             runner.visualizer.add_image(tag, picture, step=runner.iter)
-            self._drawn += 1
