@@ -89,7 +89,7 @@ def _run(plan: Plan, run: Run, folder: Path) -> int:
 
 def _run_child(command: list[str]) -> int:
     """Run a command, hand each stop signal on to it once, and return its exit code."""
-    # a session of its own: a terminal's Ctrl-C would otherwise reach it twice, which stops at once
+    # apart from the terminal, whose Ctrl-C would reach it beside ours: a second one stops at once
     child = subprocess.Popen(command, start_new_session=True)
     before = {
         number: signal.signal(number, lambda received, _: child.send_signal(received))
