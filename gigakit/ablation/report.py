@@ -119,7 +119,8 @@ def _footer(plan: Plan, rows: Sequence[dict[str, Any]], command: Sequence[str]) 
     lines = [
         "",
         "R² and cosine: raw embeddings of hidden tiles, fixed seeded masks, no augmentation, the "
-        "same questions in every cell. ± is the standard deviation over seeds; n counts seeds."
+        "same questions in every cell. The last loss is each cell's own training objective. "
+        "± is the standard deviation over seeds; n counts seeds."
         + (" One seed says nothing about chance." if all(row["seed"] == 0 for row in rows) else ""),
     ]
     if len({row["parameters"] for row in done}) > 1:
