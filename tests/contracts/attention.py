@@ -1,6 +1,7 @@
 """What every attention variant must hold; a variant's test class inherits this.
 
-The subclass gives ``config`` and a ``naive(q, k, v)`` formula, written independently.
+The subclass gives ``config`` and a ``naive(q, k, v)`` formula, written independently; and
+``needs_lse = True`` if the variant asks its backend for the log-sum-exp.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ class AttentionContract:
     """Shapes, gradients, the naive formula, padding, and equality of backends."""
 
     config: dict[str, Any]
+    needs_lse = False
 
     def naive(self, q, k, v):
         """Compute the variant on ``(B, L, H, D)`` by its formula."""
@@ -33,8 +35,20 @@ class AttentionContract:
             for _ in range(3)
         ]
 
-    def test_it_has_no_parameters(self):
-        assert list(self.build().parameters()) == []
+    def test_its_defaults_build_and_it_has_no_parameters(self):
+        variant = ATTENTIONS.build({"type": self.config["type"]})
+        assert list(variant.parameters()) == []
+        q, k, v = self.inputs(dtype=torch.float32)
+        assert variant(q, k, v).isfinite().all()
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+    def test_lower_precision_stays_near_its_formula(self, dtype):
+        exact = self.inputs()
+        out = self.build()(*(x.to(dtype) for x in exact))
+        assert out.dtype == dtype
+        assert out.shape == exact[0].shape
+        tolerance = 2e-5 if dtype == torch.float32 else 0.05
+        assert (out.double() - self.naive(*exact)).abs().max() < tolerance
 
     @pytest.mark.parametrize("length", [1, 2, 17, 64])
     def test_it_is_its_formula(self, length):
@@ -59,14 +73,38 @@ class AttentionContract:
             assert (out[row : row + 1, :length] - alone).abs().max() < 1e-12
             assert out[row, length:].abs().sum() == 0
 
+    def test_no_tokens_at_all_are_harmless(self):
+        tensors = [x.requires_grad_() for x in self.inputs(0)]
+        out = self.build()(*tensors)
+        out.sum().backward()
+        assert out.shape == tensors[0].shape
+        assert all(x.grad is not None for x in tensors)
+
+    def test_a_slide_without_tokens_is_harmless(self):
+        tensors = [x.requires_grad_() for x in self.inputs(6)]
+        padding = torch.zeros(2, 6, dtype=torch.bool)
+        padding[1] = True
+        out = self.build()(*tensors, key_padding_mask=padding)
+        out.square().sum().backward()
+        assert out[0].abs().sum() > 0
+        assert out[1].abs().sum() == 0
+        assert all(x.grad.isfinite().all() for x in tensors)
+
     def test_all_backends_agree(self):
         variant = self.build()
         if not hasattr(variant, "backend"):
             pytest.skip("this variant has one way to be computed")
-        q, k, v = self.inputs(33)
-        variant.backend = "math"
-        expected = variant(q, k, v)
+
+        def compute(backend):
+            variant.backend = backend
+            tensors = [x.requires_grad_() for x in self.inputs(33)]
+            out = variant(*tensors)
+            out.sin().sum().backward()
+            return [out, *(x.grad for x in tensors)]
+
+        expected = compute("math")
+        device, dtype = expected[0].device, expected[0].dtype
         for name in BACKENDS:
-            if availability(name, q.device, q.dtype, need_lse=True) is None:
-                variant.backend = name
-                assert (variant(q, k, v) - expected).abs().max() < 1e-10, name
+            if availability(name, device, dtype, need_lse=self.needs_lse) is None:
+                for found, wanted in zip(compute(name), expected, strict=True):
+                    assert (found - wanted).abs().max() < 1e-10, name

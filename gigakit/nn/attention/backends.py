@@ -65,8 +65,8 @@ def attend(
             A backend named never falls back.
         key_padding_mask: ``(B, L)`` bool, True = padding; such keys are not attended to, and the
             outputs of such queries are zero.
-        need_lse: also return the natural logarithm of the softmax denominator, ``(B, L, H)``. It
-            carries no gradient, whatever the backend.
+        need_lse: also return the natural logarithm of the softmax denominator, ``(B, L, H)``, in
+            at least float32, zero at padding. It carries no gradient, whatever the backend.
 
     Returns:
         The output ``(B, L, H, D)``, or the output and the LSE.
@@ -84,7 +84,10 @@ def attend(
         raise BackendUnavailableError(
             f"the backend '{name}' returns no log-sum-exp", fix="choose auto, flash or math"
         )
-    return out, lse.detach()
+    lse = lse.detach()
+    if key_padding_mask is not None:
+        lse = lse.masked_fill(key_padding_mask[:, :, None], 0.0)
+    return out, lse
 
 
 def resolve_backend(
@@ -142,8 +145,9 @@ def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> str:
 def _math(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
     scores = torch.einsum("blhd,bmhd->bhlm", q, k) * q.shape[-1] ** -0.5
     if padding is not None:
-        scores = scores.masked_fill(padding[:, None, None, :], float("-inf"))
-    lse = scores.detach().logsumexp(dim=-1)
+        # finite, since a slide of padding alone would give NaN gradients
+        scores = scores.masked_fill(padding[:, None, None, :], torch.finfo(scores.dtype).min)
+    lse = scores.detach().to(_lse_dtype(q)).logsumexp(dim=-1)
     out = torch.einsum("bhlm,bmhd->blhd", scores.softmax(dim=-1), v)
     return out, lse.transpose(1, 2)
 
@@ -161,7 +165,7 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
         return _flash_dense(q, k, v)
     # the kernel has no key mask: each slide runs at its own length
     out = torch.zeros_like(q)
-    lse = q.new_zeros(q.shape[:3], dtype=torch.float32 if q.dtype in _HALF else q.dtype)
+    lse = _zero_lse(q)
     for row, keep in enumerate(~padding):
         part, part_lse = _flash_dense(*(x[row, keep][None] for x in (q, k, v)))
         out = out.index_put((torch.tensor(row, device=q.device), keep.nonzero()[:, 0]), part[0])
@@ -170,14 +174,38 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
 
 
 def _flash_dense(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    heads_first = (x.transpose(1, 2) for x in (q, k, v))
+    if q.numel() == 0:
+        # the CPU kernel divides by the length, which ends the process; the sum is as empty as its
+        # terms and keeps their gradients
+        return q + k + v, _zero_lse(q)
     if q.device.type == "cpu":
         # private but stable since torch 2.2; checked against math in the tests
         kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    else:
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention
-    out, lse = kernel(*heads_first)[:2]
-    return out.transpose(1, 2), lse.transpose(1, 2)
+        return _call_flash(kernel, q, k, v, multiple=1)
+    # the CUDA kernel takes head dimensions that are a multiple of 8
+    return _call_flash(torch.ops.aten._scaled_dot_product_flash_attention, q, k, v, multiple=8)
+
+
+def _call_flash(
+    kernel: Callable[..., tuple[Tensor, ...]], q: Tensor, k: Tensor, v: Tensor, *, multiple: int
+) -> tuple[Tensor, Tensor]:
+    """Call a flash kernel, heads first, with the head dimension filled up by zeros."""
+    dim = q.shape[-1]
+    missing = -dim % multiple
+    scale = None
+    if missing:
+        q, k, v = (functional.pad(x, (0, missing)) for x in (q, k, v))
+        scale = dim**-0.5
+    out, lse = kernel(*(x.transpose(1, 2) for x in (q, k, v)), scale=scale)[:2]
+    return out[..., :dim].transpose(1, 2), lse.transpose(1, 2)
+
+
+def _lse_dtype(q: Tensor) -> torch.dtype:
+    return torch.promote_types(q.dtype, torch.float32)
+
+
+def _zero_lse(q: Tensor) -> Tensor:
+    return q.new_zeros(q.shape[:3], dtype=_lse_dtype(q))
 
 
 _COMPUTE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None], Output]] = {

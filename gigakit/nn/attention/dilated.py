@@ -104,6 +104,8 @@ class DilatedAttention(nn.Module):
 
     def flops(self, length: int, heads: int, head_dim: int) -> int:
         """Return the FLOPs of one forward over ``length`` tokens, padding included."""
+        if length == 0:
+            return 0
         pairs = 0
         for segment_length, ratio in self.branches:
             segments, _, picked = _segments(length, segment_length, ratio)
@@ -132,7 +134,8 @@ class DilatedAttention(nn.Module):
 
     def _merge(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         if q.shape[1] == 0:
-            return torch.zeros_like(q)
+            # as empty as its terms, and keeps their gradients
+            return q + k + v
         outputs, lses = zip(*self.branch_outputs(q, k, v), strict=True)
         weights = torch.stack(lses).softmax(dim=0)
         merged = torch.zeros_like(q)

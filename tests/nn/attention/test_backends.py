@@ -42,6 +42,50 @@ def test_padding_is_not_attended_to(qkv, name):
     assert out[1, 6:].abs().sum() == 0
 
 
+@pytest.mark.parametrize("name", ["math", "sdpa", "flash"])
+@pytest.mark.parametrize("length", [0, 4])
+def test_slides_without_tokens_give_zeros_and_finite_gradients(name, length):
+    tensors = [torch.randn(2, length, 3, 8, requires_grad=True) for _ in range(3)]
+    padding = torch.tensor([[False] * length, [True] * length], dtype=torch.bool)
+    out = attend(*tensors, backend=name, key_padding_mask=padding)
+    out.sum().backward()
+    assert out.shape == (2, length, 3, 8)
+    assert out[1].abs().sum() == 0
+    assert all(x.grad.isfinite().all() for x in tensors)
+
+
+@pytest.mark.parametrize("name", ["math", "flash"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_the_lse_is_at_least_float32_and_zero_at_padding(qkv, name, dtype):
+    padding = torch.zeros(2, 9, dtype=torch.bool)
+    padding[1, 6:] = True
+    half = [x.to(dtype) for x in qkv]
+    _, lse = attend(*half, backend=name, key_padding_mask=padding, need_lse=True)
+    assert lse.dtype == torch.promote_types(dtype, torch.float32)
+    assert lse[1, 6:].abs().sum() == 0
+    _, alone = attend(*(x[1:, :6] for x in qkv), backend="math", need_lse=True)
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5}.get(dtype, 0.02)
+    assert (lse[1:, :6] - alone).abs().max() < tolerance
+
+
+def test_head_dimensions_that_the_cuda_kernel_refuses_are_filled_up(qkv):
+    # the CPU kernel takes any, so it can stand in
+    kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+    seen = []
+
+    def strict(*heads_first, scale):
+        seen.extend(x.shape[-1] for x in heads_first)
+        return kernel(*heads_first, scale=scale)
+
+    tensors = [x[..., :6].clone().requires_grad_() for x in qkv]
+    filled = backends._call_flash(strict, *tensors, multiple=8)
+    plain = attend(*tensors, backend="math", need_lse=True)
+    assert seen == [8, 8, 8]
+    for found, expected in zip(filled, plain, strict=True):
+        assert found.shape == expected.shape
+        assert (found - expected).abs().max() < 1e-12
+
+
 def test_bfloat16_stays_near_float64(qkv):
     exact = attend(*qkv, backend="math")
     half = attend(*(x.bfloat16() for x in qkv), backend="flash")

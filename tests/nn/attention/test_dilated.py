@@ -19,6 +19,7 @@ class TestDilatedAttention(AttentionContract):
         "segment_lengths": [8, 24, 64],
         "dilation_ratios": [1, 2, 4],
     }
+    needs_lse = True
 
     def naive(self, q, k, v):
         """Branch by branch, segment by segment, head by head, with explicit zero vectors."""
@@ -114,6 +115,21 @@ def test_acting_branches_of_the_published_segments(length, acting):
     variant = ATTENTIONS.build({"type": "DilatedAttention"})
     assert variant.acting_branches(length) == acting
     assert ("plus duplicates" in variant.describe(length)) == (acting == 1)
+
+
+def test_no_tokens_cost_nothing():
+    variant = ATTENTIONS.build({"type": "DilatedAttention"})
+    assert variant.flops(0, 16, 48) == variant.acting_branches(0) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_merges_by_float32_weights(dtype):
+    exact = TestDilatedAttention().inputs(61)
+    half = [x.to(dtype) for x in exact]
+    for backend in ("math", "flash"):
+        variant = TestDilatedAttention().build(backend=backend)
+        assert {lse.dtype for _, lse in variant.branch_outputs(*half)} == {torch.float32}
+        assert (variant(*half).double() - variant(*exact)).abs().max() < 0.02
 
 
 def test_a_sequence_within_the_first_segment_is_full_attention_and_duplicates():

@@ -26,19 +26,22 @@ def test_tokens_of_a_small_gigapath_encoder(folder, dtype, tolerance):
     model = VisionTransformer(image_size=64, width=48, depth=3, heads=4, **GIGAPATH)
     model.load_state_dict(load_file(folder / "tile_encoder_tiny.weights.safetensors"))
     model = model.to(dtype).eval()
+    after = []
+    model.blocks[0].register_forward_hook(lambda *call: after.append(call[2]))
     x = torch.from_numpy(arrays["x"]).to(dtype)
     assert np.abs(model(x).detach().numpy() - arrays["out"]).max() < tolerance
     assert np.abs(model.tokens(x).detach().numpy() - arrays["features"]).max() < tolerance
+    assert np.abs(after[0].detach().numpy() - arrays["after_block0"]).max() < tolerance
 
 
 def test_gigapath_names_and_shapes(folder):
     published = json.loads((folder / "tile_encoder_state_dict_keys.json").read_text())
-    listed = published.get("keys", published.get("state_dict", published))
+    listed = published["keys"]
     with torch.device("meta"):
         model = VisionTransformer(width=1536, depth=40, heads=24, **GIGAPATH)
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     assert len(shapes) == 566
-    assert shapes == {key: list(value) for key, value in dict(listed).items()}
+    assert shapes == listed
     assert sum(p.numel() for p in model.parameters()) == 1_134_953_984
 
 
