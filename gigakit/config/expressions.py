@@ -74,11 +74,23 @@ def evaluate(node: ast.expr, names: dict[str, Any], where: str) -> Any:
             fix="a base's names are not visible; define it here, or call one of "
             + ", ".join(FUNCTIONS),
         ) from error
-    except Exception as error:
+    except _EVALUATION_ERRORS as error:
         raise ConfigError(
             f"{type(error).__name__}: {error}", where=f"{where}:{node.lineno}", fix="mend it"
         ) from error
     return value
+
+
+# what names, operators and the functions above can raise
+_EVALUATION_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 def check_expression(node: ast.expr, where: str) -> None:

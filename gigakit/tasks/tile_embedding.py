@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from torch import nn
@@ -20,7 +19,7 @@ from gigakit.nn.weights import load_weights
 from gigakit.registry import BACKBONES, TASKS
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.features import FeatureSet, read_features, write_features
+from gigakit.wsi.features import read_feature_shape, write_features
 from gigakit.wsi.pipeline import (
     CohortResult,
     SlideResult,
@@ -30,7 +29,7 @@ from gigakit.wsi.pipeline import (
     store_root,
     tile_cohort,
 )
-from gigakit.wsi.tiles import TileTable
+from gigakit.wsi.tiles import TileTable, open_store, read_dataset
 
 LOGGER = logging.getLogger(__name__)
 
@@ -202,10 +201,11 @@ def _holds(path: Path, table: TileTable) -> bool:
     if not path.is_file():
         return False
     try:
-        found: FeatureSet = read_features(path)
-        with h5py.File(path) as file:
+        tiles, _ = read_feature_shape(path)
+        with open_store(path) as file:
+            coords = read_dataset(file, "coords", path, columns=2)
             same = file.attrs.get("source_mtime_ns") == table.attrs.get("source_mtime_ns")
     except StoreError as error:
         LOGGER.warning("%s; it is made anew", error)
         return False
-    return bool(same) and np.array_equal(found.coords, table.coords)
+    return bool(same) and tiles == len(table) and np.array_equal(coords, table.coords)

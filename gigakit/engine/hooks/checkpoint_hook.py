@@ -47,8 +47,8 @@ class SafeCheckpointHook(Hook):
         self,
         runner: Any,
         batch_idx: int,
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: Any = None,  # noqa: ARG002
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Write a checkpoint if this step is due."""
         step = batch_idx + 1

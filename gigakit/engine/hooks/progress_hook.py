@@ -53,8 +53,8 @@ class ProgressHook(Hook):
         self,
         runner: Any,
         batch_idx: int,
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: Any = None,  # noqa: ARG002
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Move the bar, or print a line if one is due."""
         step = batch_idx + 1
@@ -80,7 +80,7 @@ class ProgressHook(Hook):
                 soft_wrap=True,
             )
 
-    def after_train(self, runner: Any) -> None:  # noqa: ARG002
+    def after_train(self, runner: Any) -> None:
         """Leave the finished bar on the screen."""
         self.close()
 

@@ -26,15 +26,15 @@ class ReconstructionPictureHook(Hook):
         self.slides = slides
         self._drawn: set[str] = set()
 
-    def before_val_epoch(self, runner: Runner) -> None:  # noqa: ARG002
+    def before_val_epoch(self, runner: Runner) -> None:
         """Start counting anew."""
         self._drawn = set()
 
     def after_val_iter(
         self,
         runner: Runner,
-        batch_idx: int,  # noqa: ARG002
-        data_batch: Any = None,  # noqa: ARG002
+        batch_idx: int,
+        data_batch: Any = None,
         outputs: Sequence[dict[str, Any]] | None = None,
     ) -> None:
         """Draw the predictions of this batch while pictures are wanted."""

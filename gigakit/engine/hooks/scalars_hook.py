@@ -60,7 +60,7 @@ class ScalarsHook(Hook):
                     backend.open(runner.config_text, runner.iter)
         self._clock.restart()
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Note the time that the step waited for data."""
         self._clock.data_arrived()
 
@@ -68,8 +68,8 @@ class ScalarsHook(Hook):
         self,
         runner: Any,
         batch_idx: int,
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: Any = None,  # noqa: ARG002
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Log if this step is due."""
         self._clock.step_done()
@@ -98,11 +98,11 @@ class ScalarsHook(Hook):
         )
         self._clock.restart()
 
-    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+    def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the first loss over a resume."""
         checkpoint["first_loss"] = self.first_loss
 
-    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:  # noqa: ARG002
+    def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take back the first loss."""
         self.first_loss = checkpoint.get("first_loss")
 

@@ -29,8 +29,8 @@ class SignalHook(Hook):
         self,
         runner: Any,
         batch_idx: int,
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: Any = None,  # noqa: ARG002
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Stop after the step that was under way."""
         self._stop_if_asked(runner, batch_idx + 1)
@@ -38,9 +38,9 @@ class SignalHook(Hook):
     def after_val_iter(
         self,
         runner: Any,
-        batch_idx: int,  # noqa: ARG002
-        data_batch: Any = None,  # noqa: ARG002
-        outputs: Any = None,  # noqa: ARG002
+        batch_idx: int,
+        data_batch: Any = None,
+        outputs: Any = None,
     ) -> None:
         """Stop in the middle of a validation; the steps before it are kept."""
         if runner.world_size == 1:

@@ -25,7 +25,7 @@ class StatelessSeedHook(Hook):
     def __init__(self) -> None:
         self._device = get_device()
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:  # noqa: ARG002
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Seed a training step."""
         self._seed(fold_in(runner.seed, runner.rank, runner.iter))
 
