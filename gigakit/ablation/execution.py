@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gigakit.ablation.plan import Plan, Run
-from gigakit.core.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InterruptedRunError, WorkDirError
+from gigakit.core.errors import InterruptedRunError, WorkDirError
 from gigakit.core.files import write_json
+from gigakit.engine.signals import REQUESTS, exit_code
 
 LOGGER = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def run_plan(plan: Plan, *, announce: Callable[[str], None] = LOGGER.info) -> li
             continue
         announce(place)
         code = _run(plan, run, folder)
-        if code in (EXIT_INTERRUPTED, EXIT_TERMINATED):
+        if code in map(exit_code, REQUESTS):
             raise InterruptedRunError(
                 "the ablation was interrupted",
                 where=folder,
@@ -93,7 +94,7 @@ def _run_child(command: list[str]) -> int:
     child = subprocess.Popen(command, start_new_session=True)
     before = {
         number: signal.signal(number, lambda received, _: child.send_signal(received))
-        for number in (signal.SIGINT, signal.SIGTERM)
+        for number in REQUESTS
     }
     try:
         return child.wait()

@@ -14,7 +14,7 @@ from gigakit import __version__
 from gigakit.cli import ablate, config, doctor, embed, sample, tile, train
 from gigakit.cli import list as listing
 from gigakit.cli.libgl import explain_import_error
-from gigakit.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, GigakitError
+from gigakit.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, GigakitError, OtherProcessError
 
 _DEBUG = "--debug"
 
@@ -35,6 +35,9 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
     arguments = [argument for argument in arguments if argument != _DEBUG]
     try:
         build_app(arguments)(args=arguments, prog_name="gigakit")
+    except OtherProcessError as error:
+        # rank 0 has said what there is to say
+        sys.exit(error.exit_code)
     except GigakitError as error:
         _fail(error, str(error), error.exit_code, debug=debug)
     except ImportError as error:

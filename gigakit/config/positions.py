@@ -115,7 +115,7 @@ _TOP: dict[str, Position] = {
     "log_processor": _kind("LOG_PROCESSORS", "LogProcessor"),
     "randomness": _RANDOMNESS,
     "env_cfg": _ENVIRONMENT,
-    "model_wrapper_cfg": _kind("MODEL_WRAPPERS", "MMDistributedDataParallel"),
+    "model_wrapper_cfg": _kind("MODEL_WRAPPERS", "DataParallelModel"),
     "runner_type": Position(names="RUNNERS"),
     "compile": ANYTHING,
     "sync_bn": ANYTHING,

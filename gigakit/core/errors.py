@@ -6,7 +6,6 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_SOME_SLIDES_FAILED = 3
 EXIT_INTERRUPTED = 130
-EXIT_TERMINATED = 143
 
 
 class GigakitError(Exception):
@@ -87,6 +86,10 @@ class CheckpointError(GigakitError):
 
 class NonFiniteGradientError(GigakitError):
     """Training diverged: several steps in a row had a non-finite loss or gradient."""
+
+
+class OtherProcessError(GigakitError):
+    """Another process of the run failed and reports why; this one ends in silence."""
 
 
 class BackendUnavailableError(ConfigError):

@@ -1,7 +1,8 @@
 """Checkpoints that appear whole or not at all, and that load without executing code.
 
-A checkpoint is torch's zip format; the checksum of every record is part of that format and is
-verified after writing and before loading.
+A checkpoint is one file in torch's zip format; that of a sharded model is a folder of such a file
+and the processes' shards. The checksum of every tensor is part of both and is verified after
+writing and before loading.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import pickle
 import re
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,26 +21,44 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from gigakit.core.errors import CheckpointError
-from gigakit.core.files import atomic_path, write_text
+from gigakit.core.files import atomic_path, file_sha256, write_text
+from gigakit.engine import processes
+from gigakit.engine.sharding import (
+    empty_tensor,
+    is_sharded,
+    join_tensors,
+    place_tensors,
+    split_tensors,
+)
+from gigakit.engine.shards import (
+    INDEX,
+    find_shard_damage,
+    list_tensors,
+    read_shards,
+    write_shards,
+)
 from gigakit.nn.weights import read_weights
 
 LOGGER = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 POINTER = "last_checkpoint"
-_NAME = re.compile(r"step-(\d+)\.pth")
+# in the folder of a sharded checkpoint: everything but its large tensors
+STATE = "state.pth"
+_NAME = re.compile(r"step-(\d+)(\.pth)?")
 
 
-def checkpoint_path(work_dir: Path, step: int) -> Path:
+def checkpoint_path(work_dir: Path, step: int, *, sharded: bool = False) -> Path:
     """Return where the checkpoint after ``step`` optimiser steps goes."""
-    return work_dir / FOLDER / f"step-{step:08d}.pth"
+    return work_dir / FOLDER / (f"step-{step:08d}" if sharded else f"step-{step:08d}.pth")
 
 
 def list_checkpoints(work_dir: Path) -> list[Path]:
     """Return a run's checkpoints, newest first."""
-    found = [path for path in (work_dir / FOLDER).glob("step-*.pth") if _NAME.fullmatch(path.name)]
+    found = [path for path in (work_dir / FOLDER).glob("step-*") if _NAME.fullmatch(path.name)]
     return sorted(found, key=checkpoint_step, reverse=True)
 
 
@@ -53,42 +73,91 @@ def checkpoint_step(path: Path) -> int:
 def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep: int = 2) -> Path:
     """Write a checkpoint: whole and verified first, then the pointer, and old ones go last.
 
-    Tensors are written where they lie, so the host needs no second copy of them.
+    Tensors are written where they lie, so the host needs no second copy of them. All ranks call it:
+    of a sharded model each writes its part, of another one rank 0 writes all.
 
     Args:
-        state: tensors, numbers, strings, dicts and lists of them; nothing that needs code.
+        state: tensors, numbers, strings, dicts and lists of them; nothing that needs code. Large
+            tensors are in ``state_dict`` and ``optimizer``.
         work_dir: folder of the run.
         step: optimiser steps done.
         keep: how many of the newest checkpoints stay.
 
     Returns:
-        The file written.
+        What was written.
 
     Raises:
         CheckpointError: a value is not plain, or what was written does not read back.
     """
-    path = checkpoint_path(work_dir, step)
-    with atomic_path(path) as temporary:
-        torch.save(to_plain(state), temporary)
-        damage = find_damage(temporary)
-        if damage:
-            raise CheckpointError(f"did not read back after writing: {damage}", where=path)
+    plain = to_plain(state)
+    sharded = is_sharded(plain)
+    path = checkpoint_path(work_dir, step, sharded=sharded)
+    temporary = path.with_name(f".{path.name}.part")
+    if sharded:
+        plain, tensors = split_tensors(plain)
+        write_shards(tensors, temporary)
+    if processes.rank() != 0:
+        return path
+    if sharded:
+        _write_state({**plain, "shards": file_sha256(temporary / INDEX)}, temporary / STATE)
+        _sync_folder(temporary)
+        _remove(path)
+        temporary.rename(path)
+    else:
+        _write_state(plain, path)
     _sync_folder(path.parent)
     write_text(work_dir / POINTER, f"{path.relative_to(work_dir).as_posix()}\n")
     for old in list_checkpoints(work_dir)[keep:]:
-        old.unlink(missing_ok=True)
+        _remove(old)
     return path
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path, layout: Mapping[str, DTensor] | None = None) -> dict[str, Any]:
     """Read a checkpoint into host memory, without executing code from it.
 
+    Args:
+        path: a file, or the folder of a sharded checkpoint.
+        layout: what this process holds of each tensor of a sharded model, which is all it then
+            reads, see :func:`~gigakit.engine.sharding.sharded_layout`; by default all of it.
+
     Raises:
-        CheckpointError: the file is missing, damaged, or would need code to load.
+        CheckpointError: it is missing, damaged, or would need code to load.
     """
     damage = find_damage(path)
     if damage:
         raise CheckpointError(damage, where=path)
+    if not path.is_dir():
+        return place_tensors(_read_state(path), layout or {})
+    state = _read_state(path / STATE)
+    tensors = {
+        name: empty_tensor(name, shape, dtype, layout or {})
+        for name, (shape, dtype) in list_tensors(path).items()
+    }
+    read_shards(tensors, path)
+    return join_tensors(state, tensors)
+
+
+def read_run_weights(path: Path) -> dict[str, Tensor]:
+    """Return the whole weights that a checkpoint of either kind, or a weight file, holds.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or holds no weights.
+    """
+    if not path.is_dir():
+        return read_weights(path)
+    weights: dict[str, Tensor] = load_checkpoint(path)["state_dict"]
+    return weights
+
+
+def _write_state(state: Mapping[str, Any], path: Path) -> None:
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+        damage = find_damage(temporary)
+        if damage:
+            raise CheckpointError(f"did not read back after writing: {damage}", where=path)
+
+
+def _read_state(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -103,7 +172,12 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def find_damage(path: Path) -> str | None:
-    """Tell what is wrong with a checkpoint, or ``None`` if every record's checksum is right."""
+    """Tell what is wrong with a checkpoint, or ``None`` if every tensor's checksum is right."""
+    if path.is_dir():
+        damage = find_damage(path / STATE)
+        if damage:
+            return f"{STATE} {damage}"
+        return find_shard_damage(path, _read_state(path / STATE).get("shards", ""))
     if not path.is_file():
         return "no such file"
     try:
@@ -127,7 +201,7 @@ def find_resume(work_dir: Path) -> Path | None:
 def remove_partial(work_dir: Path) -> None:
     """Remove what a killed process left of a checkpoint it was writing."""
     for path in (work_dir / FOLDER).glob(".step-*.part"):
-        path.unlink(missing_ok=True)
+        _remove(path)
 
 
 def to_plain(value: Any, name: str = "checkpoint") -> Any:
@@ -199,7 +273,7 @@ def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> Ini
         CheckpointError: fewer match (the model is left untouched), or the file cannot be read.
     """
     # a wrapper for several processes puts its own name before every tensor's
-    given = {name.removeprefix("module."): value for name, value in read_weights(path).items()}
+    given = {name.removeprefix("module."): value for name, value in read_run_weights(path).items()}
     own = model.state_dict()
     shared = [name for name in own if name in given]
     report = InitReport(
@@ -223,6 +297,16 @@ def _unsafe_name(error: Exception) -> str:
     # torch's message goes on to suggest loading it unsafely
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     return found.group(1) if found else "not a file of plain tensors"
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    # a kill in the middle must not leave what looks like a checkpoint
+    doomed = path if path.name.startswith(".") else path.with_name(f".{path.name}.old.part")
+    path.rename(doomed)
+    shutil.rmtree(doomed)
 
 
 def _sync_folder(folder: Path) -> None:

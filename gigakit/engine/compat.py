@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-import torch.distributed
 from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
@@ -90,29 +89,13 @@ def quieten(logger: MMLogger, screen: logging.Handler) -> None:
     logger.handlers.append(screen)
 
 
-def start_process_group(launcher: str) -> bool:
-    """Join the processes that ``torchrun`` started, on gloo without CUDA and nccl with it.
+@contextlib.contextmanager
+def quiet_distributed_checkpoint() -> Iterator[None]:
+    """Save and load shards in one process without torch's remark that it is one process.
 
-    Reason: mmengine calls ``torch.cuda.set_device`` and asks for nccl on machines without CUDA.
-    Ends with: a device check in ``mmengine.dist.init_dist`` (no issue is open for it).
-
-    Returns:
-        Whether a group was started, which its starter must also end.
+    Reason: ``torch.distributed.checkpoint`` warns each time where no process group is started.
+    Ends with: an argument of torch's that says so (``no_dist`` warns too).
     """
-    if launcher != "pytorch" or torch.distributed.is_initialized():
-        return False
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    # torchrun sets the one; mmengine warns about the other unless it is set
-    os.environ.setdefault("MKL_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-    torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return True
-
-
-def device_ids() -> list[int] | None:
-    """Return what ``DistributedDataParallel`` takes as ``device_ids``.
-
-    Reason: mmengine always gives the local rank, which torch refuses for modules on the CPU.
-    Ends with: a device check in ``Runner.wrap_model`` (no issue is open for it).
-    """
-    return [int(os.environ["LOCAL_RANK"])] if torch.cuda.is_available() else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield

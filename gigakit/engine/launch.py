@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from gigakit.config import LoadedConfig, dump_config, import_custom
 from gigakit.core.errors import ConfigError
+from gigakit.engine import processes
 from gigakit.engine.run_directory import prepare_work_dir
 from gigakit.engine.train import TrainResult, train
 from gigakit.registry import ATTENTIONS, TASKS
@@ -43,6 +45,9 @@ def launch(
 ) -> TrainResult:
     """Prepare the features that a recipe needs, train it, and say how to look at it.
 
+    Started by ``torchrun`` or ``srun``, the processes join first; rank 0 alone chooses the folder
+    and prepares the features.
+
     Args:
         loaded: the recipe, checked, its ``sample`` section applied.
         work_dir: folder of the run; ``None`` takes the next free ``<work_root>/<recipe>/<n>``.
@@ -55,16 +60,39 @@ def launch(
     Raises:
         GigakitError: what the preparation, the work directory or the run found wrong.
     """
-    folder = None
-    if work_dir is not None or resume or overwrite:
-        # a folder in use must be told before the work of preparing
-        folder = prepare_work_dir(
-            work_root, loaded.name, explicit=work_dir, resume=resume, overwrite=overwrite
+    with processes.joined():
+        return _launch(
+            loaded,
+            announce=announce if processes.is_first() else _say_nothing,
+            init_from=init_from,
+            resume=resume,
+            choose_folder=functools.partial(
+                prepare_work_dir,
+                work_root,
+                loaded.name,
+                explicit=work_dir,
+                resume=resume,
+                overwrite=overwrite,
+            ),
+            early=work_dir is not None or resume or overwrite,
         )
+
+
+def _launch(
+    loaded: LoadedConfig,
+    *,
+    announce: Callable[[str], None],
+    init_from: Path | None,
+    resume: bool,
+    choose_folder: Callable[[], Path],
+    early: bool,
+) -> TrainResult:
+    # a folder in use must be told before the work of preparing
+    folder = processes.on_first(choose_folder) if early else None
     import_custom(loaded.values.get("custom_imports"), loaded.path)
     values = copy.deepcopy(loaded.values)
-    prepared = prepare(values, announce)
-    folder = folder or prepare_work_dir(work_root, loaded.name)
+    prepared = processes.on_first(lambda: prepare(values, announce))
+    folder = folder or processes.on_first(choose_folder)
     notes = [*prepared.notes, *attention_notes(values, prepared)]
     fill_in(values, prepared)
     result = train(
@@ -78,6 +106,10 @@ def launch(
     )
     announce(f"done: {folder}; look at it with: tensorboard --logdir {folder}")
     return result
+
+
+def _say_nothing(_line: str) -> None:
+    """Take the place of ``announce`` on all ranks but the first."""
 
 
 def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> PreparedFeatures:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import os
 import pprint
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from mmengine.runner import BaseLoop
 
 from gigakit.core.errors import InterruptedRunError
 from gigakit.core.files import write_json
-from gigakit.engine import compat
+from gigakit.engine import compat, processes
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
 from gigakit.engine.runners.gigakit_runner import GigakitRunner, versions
@@ -91,7 +90,12 @@ def train(
     work_dir.mkdir(parents=True, exist_ok=True)
     result = TrainResult()
     try:
-        with compat.scoped_run(), borrowed_logger("gigakit"), contextlib.ExitStack() as stack:
+        with (
+            processes.joined(),
+            compat.scoped_run(),
+            borrowed_logger("gigakit"),
+            contextlib.ExitStack() as stack,
+        ):
             runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
             stack.callback(runner.close)
             runner.banner, runner.config_text = banner, config_text or format_config(values)
@@ -104,7 +108,7 @@ def train(
         result.reason = str(error) or type(error).__name__
         raise
     finally:
-        if os.environ.get("RANK", "0") == "0":
+        if processes.is_first():
             write_json(work_dir / FILE, {**dataclasses.asdict(result), **(extra_meta or {})})
     return result
 

@@ -79,9 +79,7 @@ def test_resume_of_a_finished_run_trains_no_step(toy, tmp_path):
 
 
 def test_two_processes_equal_one(toy, toy_process, tmp_path):
-    codes = toy_process(
-        tmp_path / "two", processes=2, launcher="pytorch", batch_size=2, model__dropout=0.0
-    )
+    codes = toy_process(tmp_path / "two", processes=2, batch_size=2, model__dropout=0.0)
     assert codes == [0, 0]
     train(toy.config(batch_size=4, model__dropout=0.0), work_dir=tmp_path / "one")
     one, two = (logged(tmp_path / name) for name in ("one", "two"))
@@ -95,7 +93,6 @@ def test_one_signalled_rank_stops_both_at_the_same_step(toy, toy_process, tmp_pa
     codes = toy_process(
         tmp_path,
         processes=2,
-        launcher="pytorch",
         batch_size=2,
         signal_at=6,
         number=int(signal.SIGTERM),

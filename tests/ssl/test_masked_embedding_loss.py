@@ -19,7 +19,11 @@ def batch():
     return predictions, features, mask
 
 
-def naive(target, predictions, features, mask):
+def naive(target, *batch):
+    return np.mean([naive_of_slide(target, *slide) for slide in zip(*batch, strict=True)])
+
+
+def naive_of_slide(target, predictions, features, mask):
     losses = []
     for p, x in zip(predictions[mask].numpy(), features[mask].numpy(), strict=True):
         if target == "cosine":

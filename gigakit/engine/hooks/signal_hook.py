@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-import torch
-import torch.distributed
-from mmengine.device import get_device
 from mmengine.hooks import Hook
 
-from gigakit.core.errors import EXIT_INTERRUPTED, EXIT_TERMINATED, InterruptedRunError
+from gigakit.core.errors import InterruptedRunError
+from gigakit.engine import processes
 from gigakit.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from gigakit.engine.signals import exit_code
 from gigakit.registry import HOOKS
 
 
@@ -48,9 +47,10 @@ class SignalHook(Hook):
             self._stop_if_asked(runner, runner.iter)
 
     def _stop_if_asked(self, runner: Any, step: int) -> None:
-        received = _agreed(runner.stop_signals.received, runner.world_size)
-        if received is None:
+        (number,) = processes.most([runner.stop_signals.received or 0])
+        if not number:
             return
+        received = signal.Signals(number)
         for hook in runner.hooks:
             if isinstance(hook, SafeCheckpointHook):
                 hook.save(runner, step)
@@ -58,13 +58,5 @@ class SignalHook(Hook):
             f"stopped by {received.name} after step {step}, checkpoint written",
             where=runner.work_dir,
             fix="--resume goes on from here",
-            exit_code=EXIT_TERMINATED if received == signal.SIGTERM else EXIT_INTERRUPTED,
+            exit_code=exit_code(received),
         )
-
-
-def _agreed(received: signal.Signals | None, world_size: int) -> signal.Signals | None:
-    if world_size == 1:
-        return received
-    number = torch.tensor(int(received or 0), device=get_device())
-    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-    return signal.Signals(int(number)) if int(number) else None

@@ -11,6 +11,8 @@ from mmengine.runner.base_loop import BaseLoop
 from torch.utils.data import DataLoader
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine import processes
+from gigakit.engine.skipped_steps import report_skipped_step
 from gigakit.registry import LOOPS
 
 
@@ -137,6 +139,8 @@ class PretrainLoop(BaseLoop):
             self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
             for batch in batches
         ]
+        if getattr(self.runner.optim_wrapper, "last_skip", None) is not None:
+            report_skipped_step(self.runner, batches, outputs)
         try:
             self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs))
         finally:
@@ -161,6 +165,9 @@ def _accumulation(optim_wrapper: Any) -> int:
 
 
 def _mean(outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    if len(outputs) == 1:
+    """Average the losses over an accumulation window and over the ranks."""
+    if len(outputs) == 1 and processes.world_size() == 1:
         return outputs[0]
-    return {key: torch.stack([out[key].detach() for out in outputs]).mean() for key in outputs[0]}
+    names = list(outputs[0])
+    values = torch.stack([torch.stack([out[name].detach() for name in names]) for out in outputs])
+    return dict(zip(names, processes.mean(values.float().mean(dim=0)), strict=True))

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
-import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-import torch.distributed
 from mmengine.optim import OptimWrapper
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
-from gigakit.core.errors import ConfigError, NonFiniteGradientError
+from gigakit.core.errors import ConfigError
+from gigakit.engine import processes
 from gigakit.registry import OPTIM_WRAPPERS
 
-LOGGER = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Skip:
+    """Why a step was skipped.
+
+    Attributes:
+        norm: of the gradient.
+        first_bad: names the first tensor whose gradient is not finite; empty if none is.
+    """
+
+    norm: float
+    first_bad: str
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -24,7 +37,8 @@ class GuardedOptimWrapper(OptimWrapper):
     """Clip and step, or skip the step where the loss or the gradient norm is not finite.
 
     The decision falls before the optimiser moves and is the same on all ranks. Skipped steps are
-    counted; several in a row end the run, with weights that no bad step has touched.
+    counted and reported by the loop; several in a row end the run, with weights that no bad step
+    has touched.
 
     Args:
         optimizer: what makes the step; built from ``optim_wrapper.optimizer``.
@@ -73,6 +87,7 @@ class GuardedOptimWrapper(OptimWrapper):
         self.precision = precision
         self.max_consecutive_skips = max_consecutive_skips
         self.skipped_steps = self.consecutive_skips = 0
+        self.last_skip: Skip | None = None
         self._losses: list[Tensor] = []
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
@@ -97,23 +112,23 @@ class GuardedOptimWrapper(OptimWrapper):
         super().backward(loss, **kwargs)
 
     def step(self, **kwargs: Any) -> None:
-        """Make the optimiser's step, or skip it.
-
-        Raises:
-            NonFiniteGradientError: too many steps in a row were skipped.
-        """
-        norm, finite = self._measure()
+        """Make the optimiser's step, or skip it; :attr:`last_skip` then says why."""
+        norm = self._gradient_norm()
+        # one look at the device for all of them
+        values = torch.stack([norm.float(), *(loss.float() for loss in self._losses)]).tolist()
         self._losses.clear()
-        self.message_hub.update_scalar("train/grad_norm", float(norm))
-        if finite:
-            self.consecutive_skips = 0
+        self.message_hub.update_scalar("train/grad_norm", values[0])
+        if processes.most([not all(map(math.isfinite, values))]) == [0]:
+            self.consecutive_skips, self.last_skip = 0, None
             if self.clip_grad_kwargs:
                 torch.nn.utils.clip_grads_with_norm_(
                     self._parameters(), self.clip_grad_kwargs["max_norm"], norm
                 )
             self.optimizer.step(**kwargs)
         else:
-            self._skip(float(norm))
+            self.skipped_steps += 1
+            self.consecutive_skips += 1
+            self.last_skip = Skip(values[0], self._first_bad())
         self.message_hub.update_scalar("train/skipped_steps", self.skipped_steps)
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,36 +146,25 @@ class GuardedOptimWrapper(OptimWrapper):
         groups = self.optimizer.param_groups
         return [p for group in groups for p in group["params"] if p.grad is not None]
 
-    def _measure(self) -> tuple[Tensor, bool]:
+    def _gradient_norm(self) -> Tensor:
         grads = [p.grad for p in self._parameters() if p.grad is not None]
         kind = (self.clip_grad_kwargs or {}).get("norm_type", 2.0)
         norm = torch.nn.utils.get_total_norm(grads, kind)
-        finite = torch.isfinite(norm)
-        for loss in self._losses:
-            finite = finite & torch.isfinite(loss)
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            flag = finite.to(torch.int32)
-            torch.distributed.all_reduce(flag, torch.distributed.ReduceOp.MIN)
-            finite = flag.bool()
-        return norm, bool(finite)
+        # of a sharded model each process holds a part of it
+        return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
-    def _skip(self, norm: float) -> None:
-        self.skipped_steps += 1
-        self.consecutive_skips += 1
-        LOGGER.warning(
-            "gradient norm %s: the step is skipped (%d so far)", norm, self.skipped_steps
-        )
-        if self.consecutive_skips >= self.max_consecutive_skips:
-            raise NonFiniteGradientError(
-                f"{self.consecutive_skips} steps in a row had a non-finite loss or gradient, "
-                f"first in {self._first_bad_group()}",
-                fix="lower the learning rate or look at the data; the last checkpoint is sound",
-            )
-
-    def _first_bad_group(self) -> str:
+    def _first_bad(self) -> str:
+        """Name the first tensor with a non-finite gradient, and its group."""
         for number, group in enumerate(self.optimizer.param_groups):
-            for parameter in group["params"]:
-                if parameter.grad is not None and not torch.isfinite(parameter.grad).all():
-                    shape = tuple(parameter.shape)
-                    return f"parameter group {group.get('name', number)}, tensor of shape {shape}"
-        return "the loss"
+            names = group.get("param_names")
+            for place, parameter in enumerate(group["params"]):
+                grad = parameter.grad
+                if grad is None or bool(_local(grad).isfinite().all()):
+                    continue
+                name = names[place] if names else f"a tensor of shape {tuple(parameter.shape)}"
+                return f", first in {name} (parameter group {group.get('name', number)})"
+        return ""
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor

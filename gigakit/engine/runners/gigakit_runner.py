@@ -10,8 +10,8 @@ from typing import Any
 
 import mmengine
 import torch
-import torch.distributed
-from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.device import get_device
+from mmengine.model import BaseModule, is_model_wrapper
 from mmengine.optim import _ParamScheduler
 from mmengine.runner import Runner
 from rich.console import Console
@@ -19,12 +19,14 @@ from rich.console import Console
 from gigakit import __version__
 from gigakit.core.errors import CheckpointError
 from gigakit.core.files import write_text
-from gigakit.engine import compat
+from gigakit.engine import compat, processes
+from gigakit.engine.activation_checkpointing import checkpoint_activations
 from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, save_checkpoint
 from gigakit.engine.resources import Stopwatch
 from gigakit.engine.screen import ScreenHandler, send_records
+from gigakit.engine.sharding import sharded_layout
 from gigakit.engine.signals import StopSignals
-from gigakit.registry import FUNCTIONS, PARAM_SCHEDULERS, RUNNERS
+from gigakit.registry import FUNCTIONS, MODEL_WRAPPERS, PARAM_SCHEDULERS, RUNNERS
 
 DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "seed": {"type": "StatelessSeedHook"},
@@ -65,9 +67,15 @@ class GigakitRunner(Runner):
         """Name of the run as TensorBoard shows it: the last two folders."""
         return "/".join(self.work_path.parts[-2:])
 
+    @property
+    def model_name(self) -> str:
+        """Name of the objective, whatever wraps it."""
+        # fully_shard puts its own class before the objective's
+        return type(self._bare_model).__name__.removeprefix("FSDP")
+
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
-        """Join the other processes if there are any."""
-        self._owns_process_group = compat.start_process_group(self._launcher)
+        """Note what the run needs of its environment; the processes have joined before."""
+        self._distributed = processes.is_distributed()
         super().setup_env(env_cfg)
         # mmengine appends this to the work directory and to the name of the run
         self._timestamp = "."
@@ -121,13 +129,20 @@ class GigakitRunner(Runner):
         """Do nothing: :meth:`train` writes ``config.py``."""
 
     def wrap_model(self, model_wrapper_cfg: dict[str, Any] | None, model: torch.nn.Module) -> Any:
-        """Wrap the model for several processes, on the CPU too."""
-        if not self.distributed or model_wrapper_cfg is not None or is_model_wrapper(model):
-            return super().wrap_model(model_wrapper_cfg, model)
-        return MMDistributedDataParallel(
-            model.to(mmengine.device.get_device()),
-            device_ids=compat.device_ids(),
-        )
+        """Share the model with the other processes, or move it to this one's device."""
+        config = dict(model_wrapper_cfg or {"type": "DataParallelModel"})
+        if is_model_wrapper(model):
+            return model
+        # every process draws the same weights, before it may hold a part of them only
+        if isinstance(model, BaseModule):
+            model.init_weights()
+        if self.distributed:
+            return MODEL_WRAPPERS.build(config, default_args={"module": model})
+        if model_wrapper_cfg is not None:
+            self.logger.warning("%s needs several processes: not used by this one", config["type"])
+        if config.get("activation_checkpointing"):
+            checkpoint_activations(model)
+        return model.to(get_device())
 
     def train(self) -> torch.nn.Module:
         """Train to the end, or until a signal asks to stop.
@@ -146,7 +161,8 @@ class GigakitRunner(Runner):
         if self._has_loaded:
             return
         self._has_loaded = True
-        path = find_resume(self.work_path) if self._resume else None
+        # one rank decides, since a file may look whole to one machine and not to another
+        path = processes.on_first(lambda: find_resume(self.work_path)) if self._resume else None
         if path is not None:
             self.resume(str(path))
             self.start_note = f"resumed after step {self.iter}, from {path.name}"
@@ -170,7 +186,9 @@ class GigakitRunner(Runner):
         """
         # tensors go to host memory first: the model and the optimiser move their own
         del map_location, revise_keys
-        checkpoint = load_checkpoint(Path(filename))
+        optimizer: Any = self.optim_wrapper
+        layout = sharded_layout(self._bare_model, optimizer.optimizer)
+        checkpoint = load_checkpoint(Path(filename), layout)
         missing = {"meta", "state_dict", "message_hub"} - checkpoint.keys()
         if missing:
             raise CheckpointError(
@@ -190,9 +208,7 @@ class GigakitRunner(Runner):
         return checkpoint
 
     def save_training_state(self, step: int, *, keep: int) -> None:
-        """Write the checkpoint of a step; rank 0 writes, the others wait for nothing."""
-        if self.rank != 0:
-            return
+        """Write the checkpoint of a step; all ranks call it."""
         optim_wrapper: Any = self.optim_wrapper
         schedules: Any = self.param_schedulers or ()
         dataset = self.train_loop.dataloader.dataset
@@ -220,8 +236,9 @@ class GigakitRunner(Runner):
             if hasattr(hook, "close"):
                 hook.close()
         self.visualizer.close()
-        if self._owns_process_group:
-            torch.distributed.destroy_process_group()
+
+    def _init_model_weights(self) -> None:
+        """Do nothing: :meth:`wrap_model` has done it, and mmengine's exchange fits no shards."""
 
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> list[Any]:
         """Build schedules; gigakit's are told the steps of the loop, mmengine's take their own."""

@@ -17,7 +17,9 @@ Target = Literal["raw", "normalized", "cosine"]
 class MaskedEmbeddingLoss(nn.Module):
     """Compare predicted with true embeddings over the masked tokens alone.
 
-    Formula, with ``M`` the masked tokens, ``x`` true and ``p`` predicted embeddings of width D::
+    Formula, with ``M`` the masked tokens of a slide, ``x`` true and ``p`` predicted embeddings of
+    width D; the loss is the mean over the slides, so it does not depend on how a batch is divided
+    among processes::
 
         raw         mean over M of  |p - x|^2 / D
         normalized  the same with   x' = (x - mean(x)) / sqrt(var(x) + 1e-6), per token, unbiased
@@ -44,7 +46,7 @@ class MaskedEmbeddingLoss(nn.Module):
         self.target = target
 
     def forward(self, predictions: Tensor, features: Tensor, token_mask: Tensor) -> Tensor:
-        """Return the mean loss over the masked tokens of all slides; 0 where none is masked.
+        """Return the mean over the slides of their masked tokens' mean; 0 where none is masked.
 
         Args:
             predictions: ``(B, L, D)``.
@@ -58,7 +60,9 @@ class MaskedEmbeddingLoss(nn.Module):
             if self.target == "normalized":
                 true = (true - true.mean(-1, keepdim=True)) / _deviation(true)
             per_token = (predicted - true).square().mean(dim=-1)
-        return per_token.sum() / max(len(per_token), 1)
+        per_slide = token_mask.sum(dim=1, keepdim=True).clamp(min=1)
+        weight = (token_mask / per_slide / len(token_mask))[token_mask]
+        return (per_token * weight).sum()
 
     @torch.no_grad()
     def to_raw(self, predictions: Tensor, features: Tensor, visible: Tensor) -> Tensor:

@@ -25,4 +25,6 @@ def test_one_bar_with_step_loss_rate_and_skipped_steps(toy, tmp_path, terminal):
     for word in ("step", "loss", "lr", "steps/s", "skipped 1", "0:00:00"):
         assert word in last
     assert "step 5/25" not in shown
-    assert "warning: gradient norm nan: the step is skipped (1 so far)" in shown
+    # draw 20 is the third of the step's batch
+    told = "warning: step 7 is skipped, 1 so far: rank 0, draws 18, 19, 20: loss nan"
+    assert f"{told}; gradient norm nan, first in" in shown

@@ -1,0 +1,1 @@
+"""Model wrappers: how the processes of a run share the model."""

@@ -1,0 +1,49 @@
+"""Data parallelism: every process holds the whole model, gradients are averaged."""
+
+from __future__ import annotations
+
+from mmengine.device import get_device
+from mmengine.model import MMDistributedDataParallel
+from torch import nn
+
+from gigakit.engine.activation_checkpointing import checkpoint_activations
+from gigakit.registry import MODEL_WRAPPERS
+
+
+@MODEL_WRAPPERS.register_module()
+class DataParallelModel(MMDistributedDataParallel):
+    """Average the gradients of all processes once an optimiser step (DDP).
+
+    What several processes train without ``model_wrapper_cfg``. Gradients are exchanged during the
+    backward pass of the last batch of an accumulation window, and not before.
+
+    Args:
+        module: the objective; handed in by the runner.
+        activation_checkpointing: compute the blocks' activations again in the backward pass.
+        find_unused_parameters: set it where a step leaves some parameters without gradient.
+        bucket_mb: gradients exchanged at once, in MiB.
+
+    Source: Li et al. 2020, "PyTorch Distributed".
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        activation_checkpointing: bool = False,
+        find_unused_parameters: bool = False,
+        bucket_mb: float = 25.0,
+    ) -> None:
+        module = module.to(get_device())
+        if activation_checkpointing:
+            checkpoint_activations(module)
+        super().__init__(
+            module,
+            # torch takes the device of the module's own parameters
+            device_ids=None,
+            # buffers are computed alike on all ranks
+            forward_sync_buffers=False,
+            find_unused_parameters=find_unused_parameters,
+            bucket_cap_mb=bucket_mb,
+            gradient_as_bucket_view=True,
+        )
