@@ -135,7 +135,7 @@ class GigakitRunner(Runner):
             return model
         # every process draws the same weights, before it may hold a part of them only
         if isinstance(model, BaseModule):
-            model.init_weights()
+            model.init_weights()  # type: ignore[no-untyped-call]  # mmengine's, untyped
         if self.distributed:
             return MODEL_WRAPPERS.build(config, default_args={"module": model})
         if model_wrapper_cfg is not None:
