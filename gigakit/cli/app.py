@@ -14,9 +14,20 @@ from gigakit import __version__
 from gigakit.cli import ablate, config, doctor, embed, sample, tile, train
 from gigakit.cli import list as listing
 from gigakit.cli.libgl import explain_import_error
-from gigakit.core.errors import EXIT_FAILED, EXIT_INTERRUPTED, GigakitError, OtherProcessError
+from gigakit.core.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    ConfigError,
+    GigakitError,
+    InterruptedRunError,
+    NonFiniteGradientError,
+    OtherProcessError,
+)
+from gigakit.core.launcher import environment_rank
 
 _DEBUG = "--debug"
+# what stops every process of a run, for the same reason
+_AGREED = (ConfigError, InterruptedRunError, NonFiniteGradientError, OtherProcessError)
 
 
 def main(prefix: Sequence[str] = ()) -> NoReturn:
@@ -35,9 +46,11 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
     arguments = [argument for argument in arguments if argument != _DEBUG]
     try:
         build_app(arguments)(args=arguments, prog_name="gigakit")
-    except OtherProcessError as error:
-        # rank 0 has said what there is to say
-        sys.exit(error.exit_code)
+    except _AGREED as error:
+        # all ranks end alike, and one line is enough
+        if environment_rank() != 0 and not debug:
+            sys.exit(error.exit_code)
+        _fail(error, str(error), error.exit_code, debug=debug)
     except GigakitError as error:
         _fail(error, str(error), error.exit_code, debug=debug)
     except ImportError as error:

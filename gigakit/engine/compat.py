@@ -99,3 +99,13 @@ def quiet_distributed_checkpoint() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
+
+
+def ignore_gradient_strides() -> None:
+    """Do not tell users of a learned token's stride, for the rest of the process.
+
+    Reason: torch's DDP warns of the gradient of a ``(1, 1, D)`` parameter in a batch of one, whose
+    stride over a dimension of size 1 means nothing. Ends with: a comparison of strides in torch's
+    reducer that leaves such dimensions out (no issue is open for it).
+    """
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 
-from gigakit.core.errors import GigakitError, OtherProcessError
+from gigakit.core.errors import OtherProcessError
+from gigakit.core.launcher import environment_rank, is_one_of_many
 
 Result = TypeVar("Result")
 
 # preparing a cohort on rank 0 may take days
 _PATIENCE = datetime.timedelta(days=30)
-_PORTS = range(20000, 40000)
 
 
 def is_distributed() -> bool:
@@ -38,7 +37,7 @@ def world_size() -> int:
 
 def is_first() -> bool:
     """Tell whether files and screen are this process's business; also before it joined others."""
-    return rank() == 0 if is_distributed() else int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0 if is_distributed() else environment_rank() == 0
 
 
 @contextlib.contextmanager
@@ -49,9 +48,9 @@ def joined() -> Iterator[None]:
     that was started alone, or that has joined already.
 
     Raises:
-        GigakitError: the environment names a process of a group, but not the whole of it.
+        ConfigError: the environment names a process of a group, but not the whole of it.
     """
-    if is_distributed() or not _is_one_of_many():
+    if is_distributed() or not is_one_of_many():
         yield
         return
     # torchrun sets the one; mmengine warns about the other unless it is set
@@ -59,54 +58,13 @@ def joined() -> Iterator[None]:
     backend = "gloo"
     if torch.cuda.is_available():
         # a scheduler may show each process its own device only
-        torch.cuda.set_device(local_rank() % torch.cuda.device_count())
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
         backend = "cpu:gloo,cuda:nccl"
     dist.init_process_group(backend)
     try:
         yield
     finally:
         dist.destroy_process_group()
-
-
-def local_rank() -> int:
-    """Return the number of this process among those of its machine."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
-
-
-def _is_one_of_many() -> bool:
-    """Tell from the environment; SLURM's variables are translated into those torch reads."""
-    slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
-    if "RANK" not in os.environ and slurm:
-        os.environ.update(
-            _from_slurm(os.environ["SLURM_STEP_NODELIST"], os.environ["SLURM_JOB_ID"])
-        )
-    if "RANK" not in os.environ:
-        return False
-    missing = {"WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"} - os.environ.keys()
-    if missing:
-        raise GigakitError(
-            f"RANK is set, but {min(missing)} is not",
-            where="environment",
-            fix="start several processes with torchrun or srun, or unset RANK",
-        )
-    return True
-
-
-def _from_slurm(nodes: str, job: str) -> dict[str, str]:
-    return {
-        "RANK": os.environ["SLURM_PROCID"],
-        "WORLD_SIZE": os.environ["SLURM_STEP_NUM_TASKS"],
-        "LOCAL_RANK": os.environ["SLURM_LOCALID"],
-        "MASTER_ADDR": os.environ.get("MASTER_ADDR", first_host(nodes)),
-        # jobs that share a machine must not share a port
-        "MASTER_PORT": os.environ.get("MASTER_PORT", str(_PORTS[int(job) % len(_PORTS)])),
-    }
-
-
-def first_host(nodes: str) -> str:
-    """Return the first host of SLURM's list, such as ``gpu003`` of ``gpu[003-006,9],x1``."""
-    one_each = re.sub(r"\[([^\],-]+)[^\]]*\]", r"\1", nodes)
-    return one_each.split(",")[0]
 
 
 def most(values: Sequence[int]) -> list[int]:

@@ -9,7 +9,7 @@ import time
 from types import FrameType
 from typing import Any
 
-# the last two are what sbatch --signal sends before a job is pre-empted or out of time
+# the last two are what sbatch --signal sends before a job is preempted or out of time
 REQUESTS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 # launchers pass a signal on to processes that have received it from the terminal or from SLURM
 _LAUNCHERS = ("TORCHELASTIC_RUN_ID", "SLURM_JOB_ID")

@@ -1,6 +1,5 @@
 """Processes that are killed, and go on as if nothing had happened."""
 
-import json
 import multiprocessing
 import signal
 
@@ -8,12 +7,6 @@ import pytest
 
 from gigakit.engine.checkpoint import list_checkpoints
 from gigakit.engine.train import train
-
-
-def logged(folder):
-    rows = [json.loads(line) for line in (folder / "scalars.jsonl").read_text().splitlines()]
-    kept = ("step", "train/", "val/")
-    return [{key: row[key] for key in row if key.startswith(kept)} for row in rows]
 
 
 @pytest.mark.parametrize(("workers", "then", "step"), [(0, 2, 11), (2, 0, 14)])
@@ -26,7 +19,7 @@ def test_a_killed_run_ends_bit_identical(toy, toy_process, finished, tmp_path, w
     result = train(changed, work_dir=folder, resume=True)
     assert result.steps == 25
     assert toy.digest(folder) == toy.digest(finished)
-    assert logged(folder) == logged(finished)
+    assert toy.logged(folder) == toy.logged(finished)
     # what was trained on before the checkpoint is not read again
     assert min(map(int, reads.read_text().split())) == step // 4 * 4 * 3
 
@@ -76,27 +69,3 @@ def test_resume_of_a_finished_run_trains_no_step(toy, tmp_path):
     assert (result.status, result.steps) == ("done", 3)
     assert result.metrics["toy/samples"] == 10
     assert toy.digest(tmp_path) == digest
-
-
-def test_two_processes_equal_one(toy, toy_process, tmp_path):
-    codes = toy_process(tmp_path / "two", processes=2, batch_size=2, model__dropout=0.0)
-    assert codes == [0, 0]
-    train(toy.config(batch_size=4, model__dropout=0.0), work_dir=tmp_path / "one")
-    one, two = (logged(tmp_path / name) for name in ("one", "two"))
-    assert [list(row) for row in one] == [list(row) for row in two]
-    for row_one, row_two in zip(one, two, strict=True):
-        for tag in row_one.keys() & {"train/grad_norm", "val/toy/error", "val/toy/samples"}:
-            assert row_two[tag] == pytest.approx(row_one[tag], rel=1e-4)
-
-
-def test_one_signalled_rank_stops_both_at_the_same_step(toy, toy_process, tmp_path):
-    codes = toy_process(
-        tmp_path,
-        processes=2,
-        batch_size=2,
-        signal_at=6,
-        number=int(signal.SIGTERM),
-        rank=1,
-    )
-    assert codes == [143, 143]
-    assert list_checkpoints(tmp_path)[0].name == "step-00000006.pth"

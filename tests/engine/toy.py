@@ -46,16 +46,17 @@ class ToyObjective(BaseModel):
     def __init__(self, *, dropout=0.3):
         super().__init__()
         self.cls_token = nn.Parameter(torch.zeros(1, WIDTH))
-        self.net = nn.Sequential(
+        layers = (
             nn.Linear(WIDTH, 8),
             nn.GELU(),
             nn.Dropout(dropout),
             nn.LayerNorm(8),
             nn.Linear(8, WIDTH),
         )
+        self.blocks = nn.ModuleList([nn.Sequential(*layers)])
 
     def forward(self, x, mode="tensor"):
-        prediction = self.net(x + self.cls_token)
+        prediction = self.blocks[0](x + self.cls_token)
         if mode == "loss":
             return {"loss": ((prediction - x) ** 2).mean()}
         return [{"error": float(e)} for e in ((prediction - x) ** 2).mean(dim=1)]
@@ -86,6 +87,18 @@ class KillHook(Hook):
         if batch_idx + 1 == self.step and runner.rank == self.rank:
             for _ in range(self.times):
                 os.kill(os.getpid(), self.number)
+
+
+@HOOKS.register_module()
+class EndTrainingHook(Hook):
+    """End training after a step, as one rank alone sees it."""
+
+    def __init__(self, *, step, rank):
+        self.step, self.rank = step, rank
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if batch_idx + 1 == self.step and runner.rank == self.rank:
+            runner.train_loop.stop_training = True
 
 
 def config(*, workers=0, epochs=5, batch_size=3, interval=4, log_interval=5, **changes):
@@ -131,6 +144,15 @@ def config(*, workers=0, epochs=5, batch_size=3, interval=4, log_interval=5, **c
     return values
 
 
+def logged(work_dir):
+    """Scalars of each step and metric, those of speed left out."""
+    rows = [
+        json.loads(line) for line in (Path(work_dir) / "scalars.jsonl").read_text().splitlines()
+    ]
+    kept = ("step", "train/", "val/")
+    return [{key: row[key] for key in row if key.startswith(kept)} for row in rows]
+
+
 def digest(work_dir):
     """Digest of the newest checkpoint's weights, optimiser and schedule state, bit for bit."""
     state = load_checkpoint(list_checkpoints(Path(work_dir))[0])
@@ -140,7 +162,7 @@ def digest(work_dir):
         if isinstance(value, torch.Tensor):
             hashed.update(value.numpy().tobytes())
         elif isinstance(value, dict):
-            for key in value:
+            for key in sorted(value, key=str):
                 hashed.update(str(key).encode())
                 add(value[key])
         elif isinstance(value, list | tuple):
@@ -154,12 +176,14 @@ def digest(work_dir):
     return hashed.hexdigest()
 
 
-def run(work_dir, *, workers=0, signal_at=None, number=9, rank=0, **changes):
+def run(
+    work_dir, *, workers=0, signal_at=None, number=9, rank=0, resume=False, hooks=(), **changes
+):
     """Make one run the way the command line does, and return its exit code."""
     hook = {"type": "KillHook", "step": signal_at, "number": number, "rank": rank}
-    values = config(workers=workers, custom_hooks=[hook], **changes)
+    values = config(workers=workers, custom_hooks=[hook, *hooks], **changes)
     try:
-        train(values, work_dir=Path(work_dir))
+        train(values, work_dir=Path(work_dir), resume=resume)
     except InterruptedRunError as error:
         return error.exit_code
     return 0

@@ -56,6 +56,11 @@ class SafeCheckpointHook(Hook):
         if due or step == runner.max_iters:
             self.save(runner, step)
 
+    def after_train(self, runner: Any) -> None:
+        """Write the last checkpoint of a run that was ended before its last step."""
+        if runner.iter:
+            self.save(runner, runner.iter)
+
     def save(self, runner: Any, step: int) -> None:
         """Write the checkpoint of a step unless it is there."""
         if self.saved_step != step:

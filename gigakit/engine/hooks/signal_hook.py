@@ -47,7 +47,10 @@ class SignalHook(Hook):
             self._stop_if_asked(runner, runner.iter)
 
     def _stop_if_asked(self, runner: Any, step: int) -> None:
-        (number,) = processes.most([runner.stop_signals.received or 0])
+        number, stop = processes.most(
+            [runner.stop_signals.received or 0, runner.train_loop.stop_training]
+        )
+        runner.train_loop.stop_training = bool(stop)
         if not number:
             return
         received = signal.Signals(number)

@@ -119,6 +119,8 @@ class PretrainLoop(BaseLoop):
             self._run_step([next(batches) for _ in range(self.accumulation)])
             if self._validates_now():
                 self.runner.val_loop.run()
+                # what a metric stops, it stops on all ranks
+                self.stop_training = processes.most([self.stop_training]) == [1]
         # loader workers end with their iterator
         del batches
         if self.val_at_end and self.runner.val_loop is not None:

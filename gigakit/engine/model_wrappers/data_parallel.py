@@ -6,6 +6,7 @@ from mmengine.device import get_device
 from mmengine.model import MMDistributedDataParallel
 from torch import nn
 
+from gigakit.engine import compat
 from gigakit.engine.activation_checkpointing import checkpoint_activations
 from gigakit.registry import MODEL_WRAPPERS
 
@@ -34,6 +35,7 @@ class DataParallelModel(MMDistributedDataParallel):
         find_unused_parameters: bool = False,
         bucket_mb: float = 25.0,
     ) -> None:
+        compat.ignore_gradient_strides()
         module = module.to(get_device())
         if activation_checkpointing:
             checkpoint_activations(module)
@@ -45,5 +47,4 @@ class DataParallelModel(MMDistributedDataParallel):
             forward_sync_buffers=False,
             find_unused_parameters=find_unused_parameters,
             bucket_cap_mb=bucket_mb,
-            gradient_as_bucket_view=True,
         )

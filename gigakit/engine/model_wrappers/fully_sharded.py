@@ -110,9 +110,11 @@ class FullyShardedModel(nn.Module):
         return losses
 
     def val_step(self, data: Any) -> Any:
-        """Predict one batch."""
-        return self.module.val_step(data)
+        """Predict one batch, in the precision that the parameters are gathered in."""
+        bf16 = self.param_dtype == "bf16"
+        with torch.autocast(get_device(), dtype=torch.bfloat16, enabled=bf16):
+            return self.module.val_step(data)
 
     def test_step(self, data: Any) -> Any:
-        """Predict one batch."""
-        return self.module.test_step(data)
+        """Predict one batch, as :meth:`val_step`."""
+        return self.val_step(data)

@@ -1,0 +1,92 @@
+"""Processes that work one for all, and decide together."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import socket
+
+import pytest
+import torch
+
+from gigakit.core.errors import OtherProcessError, StoreError
+from gigakit.engine import processes
+
+
+def test_a_process_alone_agrees_with_itself():
+    assert (processes.rank(), processes.world_size(), processes.is_first()) == (0, 1, True)
+    assert processes.most([3, False]) == [3, 0]
+    assert processes.collect("a") == ["a"]
+    assert processes.on_first(lambda: 5) == 5
+    assert processes.mean(torch.tensor([2.0])).item() == 2.0
+    with processes.joined():
+        assert not processes.is_distributed()
+
+
+def fail():
+    raise StoreError("no room")
+
+
+def outcome(work):
+    try:
+        return work()
+    except (StoreError, OtherProcessError) as error:
+        return str(error)
+
+
+def member(rank, port, answers):
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with processes.joined(), processes.joined():
+        found = {
+            "rank": processes.rank(),
+            "first": processes.is_first(),
+            "most": processes.most([rank, 1 - rank, 7]),
+            "mean": processes.mean(torch.tensor([rank, 4.0])).tolist(),
+            "collect": processes.collect("ab"[rank]),
+            "done": processes.on_first(lambda: f"of {rank}"),
+            "failed": outcome(lambda: processes.on_first(fail)),
+            "after": processes.most([0]),
+        }
+    answers.put({**found, "left": not processes.is_distributed(), "still": processes.is_first()})
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Return what each of two processes finds, by rank."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    answers = context.Queue()
+    members = [context.Process(target=member, args=(rank, port, answers)) for rank in (0, 1)]
+    for process in members:
+        process.start()
+    found = sorted((answers.get(timeout=60) for _ in members), key=lambda answer: answer["rank"])
+    for process in members:
+        process.join()
+    return found
+
+
+def test_the_largest_vote_counts_for_each_entry(two):
+    assert [answer["most"] for answer in two] == [[1, 1, 7]] * 2
+
+
+def test_means_and_collections_are_the_same_everywhere(two):
+    assert [answer["mean"] for answer in two] == [[0.5, 4.0]] * 2
+    assert [answer["collect"] for answer in two] == [["a", "b"]] * 2
+
+
+def test_rank_0_works_for_all(two):
+    assert [answer["done"] for answer in two] == ["of 0"] * 2
+
+
+def test_a_failure_of_rank_0_is_told_once_and_leaves_nobody_waiting(two):
+    assert [answer["failed"] for answer in two] == ["no room", "rank 0 failed, see its message"]
+    assert [answer["after"] for answer in two] == [[0]] * 2
+
+
+def test_processes_part_and_keep_their_places(two):
+    assert [answer["left"] for answer in two] == [True, True]
+    assert [answer["first"] for answer in two] == [True, False]
+    assert [answer["still"] for answer in two] == [True, False]
