@@ -81,14 +81,16 @@ _OPTIM_WRAPPER = _kind(
 )
 _SCHEDULE = _kind("PARAM_SCHEDULERS", convert_to_iter_based=ANYTHING)
 _HOOK = _kind("HOOKS", priority=ANYTHING)
-_DEFAULT_HOOKS = (
-    "runtime_info",
-    "timer",
-    "sampler_seed",
-    "logger",
-    "param_scheduler",
-    "checkpoint",
-)
+# the hooks of every run, by the name under which a recipe changes one
+DEFAULT_HOOKS = {
+    "seed": "StatelessSeedHook",
+    "run_info": "RunInfoHook",
+    "scalars": "ScalarsHook",
+    "progress": "ProgressHook",
+    "param_scheduler": "ParamSchedulerHook",
+    "checkpoint": "SafeCheckpointHook",
+    "signals": "SignalHook",
+}
 _EVALUATOR = Position(("METRICS", "EVALUATOR"), keys={"metrics": _kind("METRICS")}, component=True)
 _RANDOMNESS = Position(keys=dict.fromkeys(("seed", "diff_rank_seed", "deterministic"), ANYTHING))
 _ENVIRONMENT = Position(
@@ -108,7 +110,12 @@ _TOP: dict[str, Position] = {
     "param_scheduler": _SCHEDULE,
     "val_evaluator": _EVALUATOR,
     "test_evaluator": _EVALUATOR,
-    "default_hooks": Position(each=_HOOK, keys=dict.fromkeys(_DEFAULT_HOOKS, _HOOK)),
+    "default_hooks": Position(
+        each=_HOOK,
+        keys={
+            name: _kind("HOOKS", hook, priority=ANYTHING) for name, hook in DEFAULT_HOOKS.items()
+        },
+    ),
     "custom_hooks": _HOOK,
     "data_preprocessor": _kind("OBJECTIVES"),
     "visualizer": _kind("VISUALIZERS", "Visualizer"),
@@ -118,9 +125,6 @@ _TOP: dict[str, Position] = {
     "model_wrapper_cfg": _kind("MODEL_WRAPPERS", "DataParallelModel"),
     "runner_type": Position(names="RUNNERS"),
     "compile": ANYTHING,
-    "sync_bn": ANYTHING,
-    "find_unused_parameters": ANYTHING,
-    "activation_checkpointing": ANYTHING,
     "efficient_conv_bn_eval": ANYTHING,
     # gigakit's own
     "cohort": ANYTHING,

@@ -26,6 +26,8 @@ def _get(loaded, key):
         ("param_scheduler.0.start_factor=1", "param_scheduler.0.start_factor", 1),
         ("custom_hooks.0.priority=HIGH", "custom_hooks.0.priority", "HIGH"),
         ("custom_hooks=[]", "custom_hooks", []),
+        # a hook of every run, which the recipe need not name
+        ("default_hooks.progress.interval_steps=5", "default_hooks.progress.interval_steps", 5),
         ("model.encoder.attention=null", "model.encoder.attention", None),
         # arguments and keys that the recipe does not spell
         ("model.encoder.dropout=0", "model.encoder.dropout", 0),
@@ -85,6 +87,8 @@ def test_what_may_be_set(recipe, text, key, value):
             "'model.encoder.position' is not set in this config; give it whole",
         ),
         ("model.encoder.zzzz=1", "LongNet has no argument 'zzzz'; known are attention, "),
+        ("default_hooks.progres.interval_steps=5", "did you mean 'progress'?"),
+        ("default_hooks.progress.interval=5", "ProgressHook has no argument 'interval'"),
         ("model.mask_ratio", "write --set key=value"),
         ("=1", "write --set key=value"),
     ],

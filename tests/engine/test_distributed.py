@@ -88,6 +88,8 @@ def test_shards_hold_a_part_each_and_give_whole_weights(toy, sharded, tmp_path):
     sizes = [path.stat().st_size for path in sorted(newest.glob("*.distcp"))]
     assert len(sizes) == 2
     assert max(sizes) < 1.5 * min(sizes)
+    # the class that fully_shard puts before it is no news to the user
+    assert "INFO - model       ToyObjective, " in (sharded / "train.log").read_text()
     model = toy.ToyObjective()
     assert init_from(model, newest).fraction == 1.0
     weights = load_checkpoint(newest)["state_dict"]

@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from rich.console import Console
 
 from gigakit import __version__
+from gigakit.config.positions import DEFAULT_HOOKS
 from gigakit.core.errors import CheckpointError
 from gigakit.core.files import write_text
 from gigakit.engine import compat, processes
@@ -27,16 +28,6 @@ from gigakit.engine.screen import ScreenHandler, send_records
 from gigakit.engine.sharding import sharded_layout
 from gigakit.engine.signals import StopSignals
 from gigakit.registry import FUNCTIONS, MODEL_WRAPPERS, PARAM_SCHEDULERS, RUNNERS
-
-DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
-    "seed": {"type": "StatelessSeedHook"},
-    "run_info": {"type": "RunInfoHook"},
-    "scalars": {"type": "ScalarsHook"},
-    "progress": {"type": "ProgressHook"},
-    "param_scheduler": {"type": "ParamSchedulerHook"},
-    "checkpoint": {"type": "SafeCheckpointHook"},
-    "signals": {"type": "SignalHook"},
-}
 
 
 @RUNNERS.register_module()
@@ -120,10 +111,13 @@ class GigakitRunner(Runner):
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:
-        """Register gigakit's hooks, those of the recipe in the place of the same name."""
-        for hook in {**DEFAULT_HOOKS, **(hooks or {})}.values():
-            if hook is not None:
-                self.register_hook(dict(hook) if isinstance(hook, dict) else hook)
+        """Register gigakit's hooks; a recipe changes one by its name, or drops it with ``None``."""
+        for name, hook in {**{key: {} for key in DEFAULT_HOOKS}, **(hooks or {})}.items():
+            if isinstance(hook, dict):
+                given = {"type": DEFAULT_HOOKS[name]} if name in DEFAULT_HOOKS else {}
+                self.register_hook({**given, **hook})
+            elif hook is not None:
+                self.register_hook(hook)
 
     def dump_config(self) -> None:
         """Do nothing: :meth:`train` writes ``config.py``."""
