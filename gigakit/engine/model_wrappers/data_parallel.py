@@ -15,7 +15,7 @@ from gigakit.registry import MODEL_WRAPPERS
 class DataParallelModel(MMDistributedDataParallel):
     """Average the gradients of all processes once an optimiser step (DDP).
 
-    What several processes train without ``model_wrapper_cfg``. Gradients are exchanged during the
+    What several processes use without ``model_wrapper_cfg``. Gradients are exchanged during the
     backward pass of the last batch of an accumulation window, and not before.
 
     Args:
@@ -48,3 +48,18 @@ class DataParallelModel(MMDistributedDataParallel):
             find_unused_parameters=find_unused_parameters,
             bucket_cap_mb=bucket_mb,
         )
+        self._settle_buckets()
+
+    def _settle_buckets(self) -> None:
+        """Fix which gradients are exchanged together before the first step.
+
+        torch decides it anew after the first backward pass of a process, and sums of three or more
+        ranks depend on it: a resumed run would differ in the last bit.
+        """
+        trained = [p for p in self.module.parameters() if p.requires_grad]
+        self.module.forward = lambda: sum((p * 0.0).sum() for p in trained)
+        try:
+            self().backward()
+        finally:
+            del self.module.forward
+        self.zero_grad()

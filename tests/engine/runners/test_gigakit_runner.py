@@ -8,7 +8,7 @@ def test_every_run_has_the_default_hooks_and_a_recipe_changes_one(toy, tmp_path,
     from gigakit.engine.runners.gigakit_runner import GigakitRunner
 
     seen = []
-    monkeypatch.setattr(GigakitRunner, "close", lambda runner: seen.append(runner))
+    monkeypatch.setattr(GigakitRunner, "close", lambda runner: seen.append(runner))  # noqa: PLW0108
     changed = {
         "checkpoint": None,
         "progress": {"interval_steps": 7},
