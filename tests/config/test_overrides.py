@@ -87,7 +87,7 @@ def test_what_may_be_set(recipe, text, key, value):
             "'model.encoder.position' is not set in this config; give it whole",
         ),
         ("model.encoder.zzzz=1", "LongNet has no argument 'zzzz'; known are attention, "),
-        ("default_hooks.progresss.interval_steps=5", "did you mean 'progress'?"),
+        ("default_hooks.progres_.interval_steps=5", "did you mean 'progress'?"),
         ("default_hooks.progress.interval=5", "ProgressHook has no argument 'interval'"),
         ("model.mask_ratio", "write --set key=value"),
         ("=1", "write --set key=value"),
