@@ -81,6 +81,21 @@ def test_three_processes_are_resumed_exactly(toy, toy_process, tmp_path):
     assert toy.digest(tmp_path / "whole") == toy.digest(tmp_path / "stopped")
 
 
+def test_what_a_kill_left_of_shards_is_cleared_away(toy, toy_process, sharded, tmp_path):
+    same = {"processes": 2, "batch_size": 2, **SHARDED}
+    stopped = {"signal_at": 6, "number": int(signal.SIGTERM)}
+    assert toy_process(tmp_path, **same, **stopped) == [143, 143]
+    # one write cut short, and one old checkpoint whose removal was
+    for name in (".step-00000008.part", ".step-00000004.old.part"):
+        left = tmp_path / "checkpoints" / name
+        left.mkdir()
+        (left / "__0_0.distcp").write_bytes(b"half")
+    assert toy_process(tmp_path, **same, resume=True) == [0, 0]
+    names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert names == [path.name for path in reversed(list_checkpoints(tmp_path))]
+    assert toy.digest(tmp_path) == toy.digest(sharded)
+
+
 def test_shards_are_resumed_by_copies_and_copies_by_shards(toy, toy_process, sharded, tmp_path):
     same = {"processes": 2, "batch_size": 2}
     for name, first, then in (("a", SHARDED, {}), ("b", {}, SHARDED)):
