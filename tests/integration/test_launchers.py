@@ -50,6 +50,7 @@ def test_torchrun_makes_one_run_with_one_voice(arguments, tmp_path):
     assert sum("done: " in line for line in lines) == 1
     assert any(line.startswith("device      2 × cpu") for line in lines)
     assert "Warning" not in made.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["work_dirs"]
     result = json.loads((tmp_path / "work_dirs/tiny/slide/1/result.json").read_text())
     assert (result["status"], result["steps"]) == ("done", 4)
 

@@ -31,13 +31,16 @@ class MaskedReconstruction(BaseMetric):
     default_prefix = None
 
     def __init__(self) -> None:
-        super().__init__(collect_device="cpu", prefix="reconstruction")
+        # what mmengine calls gpu is the processes' own exchange; cpu leaves files where the user is
+        super().__init__(collect_device="gpu", prefix="reconstruction")
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:  # noqa: ARG002
         """Add the sums of each slide: enough for the metrics, whatever the cohort's size."""
         for sample in data_samples:
             mask = sample["token_mask"].cpu().numpy()
             if not mask.any():
+                # several ranks count the results to tell which slides they share
+                self.results.append(None)
                 continue
             true = sample["features"].cpu().numpy().astype(np.float64)
             grid = sample["grid"].cpu().numpy()
@@ -48,19 +51,20 @@ class MaskedReconstruction(BaseMetric):
             }
             self.results.append(_sums(true[mask], predicted))
 
-    def compute_metrics(self, results: list[dict[str, Any]]) -> dict[str, float]:
+    def compute_metrics(self, results: list[dict[str, Any] | None]) -> dict[str, float]:
         """Return ``r2``, ``cosine`` and both of each baseline, with the number of hidden tiles."""
-        count = sum(entry["count"] for entry in results)
+        slides = [entry for entry in results if entry is not None]
+        count = sum(entry["count"] for entry in slides)
         if count == 0:
             return {"hidden_tiles": 0.0}
-        mean = sum(entry["sum"] for entry in results) / count
-        total = sum(entry["sum_of_squares"] for entry in results) - count * float(mean @ mean)
+        mean = sum(entry["sum"] for entry in slides) / count
+        total = sum(entry["sum_of_squares"] for entry in slides) - count * float(mean @ mean)
         metrics: dict[str, float] = {"hidden_tiles": float(count)}
         for name in _PREDICTORS:
             suffix = "" if name == "model" else f"_{name}"
-            error = sum(entry["error"][name] for entry in results)
+            error = sum(entry["error"][name] for entry in slides)
             metrics[f"r2{suffix}"] = 1.0 - error / total if total > 0 else 0.0
-            metrics[f"cosine{suffix}"] = sum(entry["cosine"][name] for entry in results) / count
+            metrics[f"cosine{suffix}"] = sum(entry["cosine"][name] for entry in slides) / count
         return metrics
 
 
