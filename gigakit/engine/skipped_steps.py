@@ -59,7 +59,7 @@ def _draws(runner: Any, batches: int) -> list[list[int]]:
     """Return the numbers of the draws in each batch, by which a sample can be made again."""
     loop = runner.train_loop
     size, ranks = loop.dataloader.batch_size, runner.world_size
-    first = loop.iter * loop.draws_per_step + processes.rank()
+    first = loop.draws_at(loop.iter) + processes.rank()
     return [
         [first + (batch * size + place) * ranks for place in range(size)]
         for batch in range(batches)

@@ -4,8 +4,10 @@ import multiprocessing
 import signal
 
 import pytest
+import torch
 
-from gigakit.engine.checkpoint import list_checkpoints
+from gigakit.core.errors import CheckpointError
+from gigakit.engine.checkpoint import list_checkpoints, load_checkpoint
 from gigakit.engine.train import train
 
 
@@ -37,6 +39,28 @@ def test_a_kill_in_the_middle_of_a_checkpoint_loses_nothing(toy, finished, tmp_p
     assert "resumed epoch: 0, iter: 4" in log
     assert not part.exists()
     assert before.name == "step-00000004.pth"
+
+
+def test_resumed_with_another_batch_it_reads_on_where_it_was_and_says_so(toy, tmp_path, capsys):
+    train(toy.config(train_cfg__max_steps=6, batch_size=3), work_dir=tmp_path / "run")
+    reads = tmp_path / "reads"
+    changed = toy.config(batch_size=2, train_dataloader__dataset__read_log=str(reads))
+    train(changed, work_dir=tmp_path / "run", resume=True)
+    draws = [int(line) for line in reads.read_text().split()]
+    # 5 epochs of 7 steps of 2, of which 6 steps have been made
+    assert draws == list(range(18, 18 + 29 * 2))
+    told = "a step took 3 samples before the resume and takes 2 now"
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_checkpoint_of_an_older_version_is_refused(toy, tmp_path):
+    train(toy.config(train_cfg__max_steps=2), work_dir=tmp_path)
+    path = list_checkpoints(tmp_path)[0]
+    state = load_checkpoint(path)
+    del state["meta"]["draws"]
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="whose runs this one cannot go on with"):
+        train(toy.config(), work_dir=tmp_path, resume=True)
 
 
 def test_first_ctrl_c_writes_a_checkpoint_and_exits_130(toy, toy_process, finished, tmp_path):

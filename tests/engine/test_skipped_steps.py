@@ -14,7 +14,7 @@ from gigakit.engine.skipped_steps import report_skipped_step
 @pytest.fixture
 def runner(tmp_path):
     loop = SimpleNamespace(
-        iter=4, draws_per_step=4, dataloader=SimpleNamespace(batch_size=2), accumulation=2
+        iter=4, draws_at=lambda step: 4 * step, dataloader=SimpleNamespace(batch_size=2)
     )
     guard = SimpleNamespace(
         last_skip=Skip(float("inf"), ", first in w (parameter group decay)"),

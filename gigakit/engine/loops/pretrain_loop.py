@@ -26,7 +26,8 @@ class PretrainLoop(BaseLoop):
         steps_per_epoch = ceil(draws_per_epoch / (batch_size × ranks × accumulative_counts))
         max_iters       = min(max_steps, epochs × steps_per_epoch)
 
-    A resumed run tells the sampler where to start, so nothing is read again.
+    A resumed run tells the sampler where to start, so nothing is read again, even where the number
+    of draws in a step has changed.
 
     Args:
         runner: the runner; handed in by it.
@@ -65,6 +66,7 @@ class PretrainLoop(BaseLoop):
         self.val_interval_steps, self.val_at_end = val_interval_steps, val_at_end
         self.stop_training = False
         self._iter = self._epoch = 0
+        self._known_step = self._known_draws = 0
         self.accumulation = _accumulation(runner.optim_wrapper)
         sampler = self.dataloader.sampler
         if not hasattr(sampler, "start") or not hasattr(sampler, "draws_per_epoch"):
@@ -109,6 +111,15 @@ class PretrainLoop(BaseLoop):
         """Epochs completed."""
         return self._iter // self.steps_per_epoch
 
+    def draws_at(self, step: int) -> int:
+        """Return the draws that all ranks together have used after a number of steps."""
+        return self._known_draws + (step - self._known_step) * self.draws_per_step
+
+    def go_on(self, step: int, draws: int) -> None:
+        """Start after ``step`` steps, which have used ``draws`` draws."""
+        self._iter = self._known_step = step
+        self._known_draws = draws
+
     def run(self) -> torch.nn.Module:
         """Train, validate, and return the model."""
         self.runner.call_hook("before_train")
@@ -131,7 +142,7 @@ class PretrainLoop(BaseLoop):
         return model
 
     def _batches(self) -> Iterator[Any]:
-        self.dataloader.sampler.start = self._iter * self.draws_per_step
+        self.dataloader.sampler.start = self.draws_at(self._iter)
         return iter(self.dataloader)
 
     def _run_step(self, batches: list[Any]) -> None:

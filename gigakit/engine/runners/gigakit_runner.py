@@ -160,6 +160,7 @@ class GigakitRunner(Runner):
         if path is not None:
             self.resume(str(path))
             self.start_note = f"resumed after step {self.iter}, from {path.name}"
+            self._compare_batch()
         elif self._load_from is not None:
             report = init_from(self._bare_model, Path(self._load_from))
             self.start_note = f"weights of {self._load_from}: {report}"
@@ -190,9 +191,19 @@ class GigakitRunner(Runner):
                 where=filename,
                 fix="--init-from starts from its weights",
             )
+        if "draws" not in checkpoint["meta"]:
+            written_by = checkpoint["meta"].get("versions", {}).get("gigakit", "unknown")
+            raise CheckpointError(
+                f"is of gigakit {written_by}, whose runs this one cannot go on with",
+                where=filename,
+                fix="--init-from starts from its weights",
+            )
         checkpoint["message_hub"] = compat.message_hub_from_state(checkpoint["message_hub"])
         self.stopwatch.add(*checkpoint.get("spent", (0.0, 0.0)))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        meta = checkpoint["meta"]
+        self.train_loop.go_on(meta["iter"], meta["draws"])
+        self._draws_per_step_before = meta["draws_per_step"]
         try:
             self._bare_model.load_state_dict(checkpoint["state_dict"], strict=strict)
         except RuntimeError as error:
@@ -210,6 +221,8 @@ class GigakitRunner(Runner):
             "meta": {
                 "dataset_meta": getattr(dataset, "metainfo", None),
                 "iter": step,
+                "draws": self.train_loop.draws_at(step),
+                "draws_per_step": self.train_loop.draws_per_step,
                 "epoch": step // self.train_loop.steps_per_epoch,
                 "seed": self.seed,
                 "experiment_name": self.experiment_name,
@@ -249,6 +262,16 @@ class GigakitRunner(Runner):
 
     def _log_env(self, env_cfg: dict[str, Any]) -> None:
         self.logger.info("environment %s %s", versions(), env_cfg)
+
+    def _compare_batch(self) -> None:
+        before, now = self._draws_per_step_before, self.train_loop.draws_per_step
+        if before != now:
+            self.logger.warning(
+                "a step took %d samples before the resume and takes %d now: the result is not that "
+                "of an uninterrupted run",
+                before,
+                now,
+            )
 
     @property
     def _bare_model(self) -> torch.nn.Module:
