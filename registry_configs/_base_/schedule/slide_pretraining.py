@@ -9,6 +9,6 @@ train_cfg = dict(type="PretrainLoop", epochs=30)
 optim_wrapper = dict(
     type="GuardedOptimWrapper",
     constructor="GroupedOptimWrapperConstructor",
-    optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.95), weight_decay=0.05, fused=True),
+    optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.95), weight_decay=0.05),
 )
 param_scheduler = [dict(type="WarmupCosine", warmup_epochs=1)]

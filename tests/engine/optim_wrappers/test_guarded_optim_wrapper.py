@@ -73,8 +73,12 @@ def test_many_bad_steps_in_a_row_stop_the_run_with_sound_weights(toy, tmp_path):
         train(changed, work_dir=tmp_path)
     told = str(caught.value)
     assert "5 steps in a row had a non-finite loss or gradient, the last one 11" in told
-    assert "rank 0, draws 30, 31, 32: loss nan; gradient norm nan, first in " in told
-    assert "(parameter group decay); checkpoints/step-00000008.pth is sound" in told
+    assert (
+        "rank 0, draws 30, 31, 32: loss nan; gradient norm nan, first in blocks.0.0.weight" in told
+    )
+    assert (
+        "blocks.0.0.weight (parameter group decay); checkpoints/step-00000008.pth is sound" in told
+    )
     result = json.loads((tmp_path / "result.json").read_text())
     assert (result["status"], result["skipped_steps"]) == ("failed", 5)
     state = load_checkpoint(list_checkpoints(tmp_path)[0])
