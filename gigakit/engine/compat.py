@@ -15,6 +15,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 
 HISTORY_LENGTH = 1000
 
@@ -109,3 +110,12 @@ def ignore_gradient_strides() -> None:
     reducer that leaves such dimensions out (no issue is open for it).
     """
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+
+
+def devices_with_fused_optimizers() -> set[str]:
+    """Return the kinds of device for which torch has fused optimisers.
+
+    Reason: torch accepts ``fused=True`` for any device and fails at the first step. Ends with: a
+    public way to ask (no issue is open for it).
+    """
+    return set(_get_fused_kernels_supported_devices())

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine import compat
 from gigakit.engine.optim_wrappers.parameter_rules import RULES, Treatment, treatments
 from gigakit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZERS
 
@@ -110,12 +111,15 @@ class GroupedOptimWrapperConstructor:
         config = {**self.optimizer_cfg, "params": groups}
         accepted = inspect.signature(OPTIMIZERS.get(config["type"])).parameters
         if "fused" in accepted and not {"fused", "foreach"} & config.keys():
-            try:
-                fused: Optimizer = OPTIMIZERS.build({**config, "fused": True})
-            except RuntimeError as error:
-                LOGGER.info("%s is not fused here: %s", config["type"], error)
-            else:
-                return fused
+            devices = {
+                parameter.device.type for group in groups for _, parameter in group["params"]
+            }
+            missing = devices - compat.devices_with_fused_optimizers()
+            config["fused"] = not missing
+            if missing:
+                LOGGER.info(
+                    "%s is not fused: torch has no such kernel for %s", config["type"], min(missing)
+                )
         optimizer: Optimizer = OPTIMIZERS.build(config)
         return optimizer
 
