@@ -82,12 +82,10 @@ def compare_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor])
     return ", ".join(parts)
 
 
-def export_safetensors(
-    module: nn.Module, path: Path, *, metadata: Mapping[str, str] | None = None
+def write_safetensors(
+    state: Mapping[str, Tensor], path: Path, *, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a module's weights as safetensors, atomically, with text metadata."""
-    state = {
-        name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()
-    }
+    """Write weights as safetensors, atomically, with text metadata."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with atomic_path(path) as temporary:
-        safetensors.torch.save_file(state, temporary, metadata=dict(metadata or {}))
+        safetensors.torch.save_file(plain, temporary, metadata=dict(metadata or {}))

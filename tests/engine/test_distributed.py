@@ -14,7 +14,9 @@ from gigakit.engine.checkpoint import (
     list_checkpoints,
     load_checkpoint,
 )
+from gigakit.engine.export import export_weights
 from gigakit.engine.train import train
+from gigakit.nn.weights import read_weights
 
 SHARDED = {"model_wrapper_cfg": {"type": "FullyShardedModel", "activation_checkpointing": True}}
 
@@ -118,6 +120,10 @@ def test_shards_hold_a_part_each_and_give_whole_weights(toy, sharded, tmp_path):
     model = toy.ToyObjective()
     assert init_from(model, newest).fraction == 1.0
     weights = load_checkpoint(newest)["state_dict"]
+    exported = export_weights(sharded, tmp_path / "weights.safetensors", part="blocks")
+    assert read_weights(exported.path).keys() == {
+        name.removeprefix("blocks.") for name in weights if name.startswith("blocks.")
+    }
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from gigakit.core.errors import CheckpointError
 from gigakit.nn.backbones.longnet import LongNet
-from gigakit.nn.weights import compare_weights, export_safetensors, load_weights, read_weights
+from gigakit.nn.weights import compare_weights, load_weights, read_weights, write_safetensors
 
 
 def make(**changes):
@@ -23,7 +23,7 @@ def same(a, b):
 def test_weights_survive_export(tmp_path):
     model, other = make(), make()
     assert not same(model, other)
-    export_safetensors(model, tmp_path / "w.safetensors", metadata={"recipe": "x"})
+    write_safetensors(model.state_dict(), tmp_path / "w.safetensors", metadata={"recipe": "x"})
     load_weights(other, tmp_path / "w.safetensors")
     assert same(model, other)
     with safetensors.safe_open(tmp_path / "w.safetensors", "pt") as file:
@@ -52,7 +52,7 @@ def test_the_tensors_under_a_prefix_are_taken(tmp_path):
 
 
 def test_a_misfit_is_told_and_changes_nothing(tmp_path):
-    export_safetensors(make(), tmp_path / "w.safetensors")
+    write_safetensors(make().state_dict(), tmp_path / "w.safetensors")
     deep, wide = make(depth=2), make(input_dim=7)
     before = {name: value.clone() for name, value in wide.state_dict().items()}
     with pytest.raises(CheckpointError, match="20 missing"):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gigakit.core.errors import CheckpointError, SomeSlidesFailedError, StoreError
-from gigakit.nn.weights import export_safetensors
+from gigakit.nn.weights import write_safetensors
 from gigakit.registry import BACKBONES, TASKS
 from gigakit.tasks.prepared import read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
@@ -84,7 +84,7 @@ def test_what_is_done_is_not_done_again(cohort, tmp_path):
 
 def test_other_encoders_seeds_and_weights_live_side_by_side(cohort, tmp_path):
     weights = tmp_path / "w.safetensors"
-    export_safetensors(BACKBONES.build(ENCODER), weights)
+    write_safetensors(BACKBONES.build(ENCODER).state_dict(), weights)
     folders = {
         run(cohort, tmp_path, **changes).folder
         for changes in (
@@ -101,7 +101,7 @@ def test_other_encoders_seeds_and_weights_live_side_by_side(cohort, tmp_path):
 def test_weights_decide_the_embeddings_not_the_seed(cohort, tmp_path):
     weights = tmp_path / "w.safetensors"
     torch.manual_seed(9)
-    export_safetensors(BACKBONES.build(ENCODER), weights)
+    write_safetensors(BACKBONES.build(ENCODER).state_dict(), weights)
     one, two = (run(cohort, tmp_path, weights=str(weights), seed=seed) for seed in (0, 1))
     assert one.folder == two.folder
     assert not any("untrained" in note for note in one.notes)
@@ -114,7 +114,7 @@ def test_weights_that_do_not_fit_or_exist_are_refused(cohort, tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         run(cohort, tmp_path, weights=str(tmp_path / "none.safetensors"))
     weights = tmp_path / "w.safetensors"
-    export_safetensors(BACKBONES.build({**ENCODER, "width": 16}), weights)
+    write_safetensors(BACKBONES.build({**ENCODER, "width": 16}).state_dict(), weights)
     with pytest.raises(CheckpointError, match="misshapen"):
         run(cohort, tmp_path, weights=str(weights))
 

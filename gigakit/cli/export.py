@@ -1,0 +1,24 @@
+"""``gigakit export``: weights of a run as safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    source: Annotated[Path, typer.Argument(help="Folder of a run, or one of its checkpoints.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Default: a file in the run's folder.")
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option("--part", help="Such as encoder: these weights, without the name.")
+    ] = None,
+) -> None:
+    """Write the newest valid weights of a run as safetensors, with its config in the metadata."""
+    from gigakit.engine.export import export_weights
+
+    made = export_weights(source, out, part=part)
+    typer.echo(f"{made.path}: {made.tensors} tensors after step {made.step}")
