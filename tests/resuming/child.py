@@ -28,7 +28,11 @@ def main(order: Order, environment: dict[str, str]) -> None:
     # of the loader's workers, as in a process started from the command line
     multiprocessing.set_start_method("fork", force=True)
     values: dict[str, Any] = copy.deepcopy(order.values)
-    hook = {"type": "ProbeHook", "folder": str(order.notes)}
+    hook = {
+        "type": "ProbeHook",
+        "folder": str(order.notes),
+        "counts_calls": order.counts_calls,
+    }
     kind, arguments = order.fault or (None, {})
     if kind == "calls":
         hook["kill_after_calls"] = arguments["number"]

@@ -25,26 +25,31 @@ from gigakit.registry import DATASETS, HOOKS
 class ProbeHook(Hook):
     """Note the place that a run is at, its random state and its losses; die after some calls.
 
-    Files in ``folder``: ``place`` (one word, rewritten), ``steps-<rank>.jsonl`` (a row for each
+    Files in ``folder``: ``place`` (start, step, validation or end, rewritten), ``steps-<rank>.jsonl`` (a row for each
     step with digests of random state and batch, and the loss) and ``calls`` (Python calls from
     before the first step to the end of the last).
 
     Args:
         folder: where to write.
-        kill_after_calls: Python calls after which the process kills itself.
+        counts_calls: count calls, at the price of slower steps.
+        kill_after_calls: number of calls after which the process kills itself.
     """
 
     # after the hooks that seed, draw and log
     priority = "VERY_LOW"
 
-    def __init__(self, *, folder: str, kill_after_calls: int | None = None) -> None:
-        self.folder, self.kill_after_calls = Path(folder), kill_after_calls
+    def __init__(
+        self, *, folder: str, counts_calls: bool = True, kill_after_calls: int | None = None
+    ) -> None:
+        self.folder, self.counts_calls = Path(folder), counts_calls
+        self.kill_after_calls = kill_after_calls
         self.calls, self.process = 0, os.getpid()
         self.row: dict[str, Any] = {}
 
     def before_train(self, runner: Any) -> None:
-        self._note("loop")
-        sys.setprofile(self._count)
+        self._note("start")
+        if self.counts_calls:
+            sys.setprofile(self._count)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         self._note("step")
@@ -61,7 +66,7 @@ class ProbeHook(Hook):
         self.row["loss"] = float(outputs["loss"])
         with (self.folder / f"steps-{runner.rank}.jsonl").open("a") as stream:
             stream.write(json.dumps(self.row) + "\n")
-        if batch_idx + 1 == runner.max_iters:
+        if self.counts_calls and batch_idx + 1 == runner.max_iters:
             sys.setprofile(None)
             (self.folder / "calls").write_text(str(self.calls))
 
@@ -69,7 +74,7 @@ class ProbeHook(Hook):
         self._note("validation")
 
     def after_val(self, runner: Any) -> None:
-        self._note("loop")
+        self._note("step")
 
     def after_train(self, runner: Any) -> None:
         self._note("end")

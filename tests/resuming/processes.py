@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import socket
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ _CONTEXT = multiprocessing.get_context("forkserver")
 # the server imports what each run would; pytest is the main module of the tests' own process
 _CONTEXT.set_forkserver_preload(["pytest", "gigakit.engine.launch", "resuming.child"])
 _LIMIT_S = 180.0
+SIGKILLED = -int(signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Order:
         work_dir: folder of the run.
         notes: folder for what the probe writes: reads, steps, stderr.
         resume: go on with the run in the folder.
-        fault: ``(kind, arguments)`` of what kills the run, see :mod:`resuming.child`.
+        fault: ``(kind, arguments)`` of what kills the run from inside, see :mod:`resuming.child`.
+        counts_calls: count Python calls, which a fault of kind ``calls`` needs.
         environment: variables of the processes, beside those that ``torchrun`` would set.
     """
 
@@ -36,6 +37,7 @@ class Order:
     notes: Path
     resume: bool = False
     fault: tuple[str, dict[str, Any]] | None = None
+    counts_calls: bool = True
     environment: dict[str, str] = field(default_factory=dict)
 
 
@@ -112,7 +114,3 @@ def _rank_environments(processes: int) -> list[dict[str, str]]:
         }
         for rank in range(processes)
     ]  # fmt: skip
-
-
-SIGKILLED = -int(signal.SIGKILL)
-PYTHON = sys.executable
