@@ -25,9 +25,9 @@ from gigakit.registry import DATASETS, HOOKS
 class ProbeHook(Hook):
     """Note the place that a run is at, its random state and its losses; die after some calls.
 
-    Files in ``folder``: ``place`` (start, step, validation or end, rewritten), ``steps-<rank>.jsonl`` (a row for each
-    step with digests of random state and batch, and the loss) and ``calls`` (Python calls from
-    before the first step to the end of the last).
+    Files in ``folder``: ``place`` (start, step, validation or end, rewritten), ``calls`` (Python
+    calls from before the first step to the end of the last) and ``steps-<rank>.jsonl`` (a row for
+    each step with digests of random state and batch, and the loss).
 
     Args:
         folder: where to write.

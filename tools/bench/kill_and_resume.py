@@ -3,10 +3,10 @@
     python tools/bench/kill_and_resume.py [recipe] [--trials 30] [--seed 0] [--set key=value ...]
 
 A trial starts a run in a process of its own and sends it SIGKILL at a moment drawn uniformly over
-the run or while it writes a checkpoint, or SIGTERM or SIGINT; some trials kill the resumed run once
-more. The number of loader workers is drawn anew at each start. What the last process leaves (newest
-checkpoint, scalars.jsonl, TensorBoard events) must equal, bit for bit, what the uninterrupted run
-leaves; numbers of speed excepted. The exit code is 1 if one differs.
+the run, while it writes a checkpoint or while it validates, or SIGTERM or SIGINT; some trials kill
+the resumed run once more. The number of loader workers is drawn anew at each start. What the last
+process leaves (newest checkpoint, scalars.jsonl, TensorBoard events) must equal, bit for bit, what
+the uninterrupted run leaves; numbers of speed excepted. The exit code is 1 if one differs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from __future__ import annotations
 import argparse
 import collections
 import copy
+import logging
 import random
 import shutil
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,13 @@ from resuming.processes import Order, Run, start
 from resuming.recipes import resolved, write_slides
 
 from gigakit.config.overrides import parse_override
-from gigakit.engine.checkpoint import FOLDER, POINTER, checkpoint_step, find_resume, list_checkpoints
+from gigakit.engine.checkpoint import (
+    FOLDER,
+    POINTER,
+    checkpoint_step,
+    find_resume,
+    list_checkpoints,
+)
 
 WORKERS = (0, 2)
 KEEP = 2
@@ -51,7 +59,14 @@ SLIDES = {
     "model.encoder.drop_path": 0.2,
     "train_dataloader.dataset.views_per_slide": 7,
 }
-PLANS = {"SIGKILL, any moment": 5, "SIGKILL, checkpoint write": 3, "SIGTERM": 1, "SIGINT": 1}
+# how often each is drawn
+PLANS = {
+    "SIGKILL, any moment": 4,
+    "SIGKILL, checkpoint write": 3,
+    "SIGKILL, validation": 2,
+    "SIGTERM": 1,
+    "SIGINT": 1,
+}
 PLACES = {"": "before the first step", "start": "before the first step", "step": "in a step"}
 PLACES |= {"validation": "in a validation", "end": "after the end"}
 WRITING = "in a checkpoint write"
@@ -95,7 +110,6 @@ class Trials:
             run.finish()
             self.seconds = time.monotonic() - run.started
         self.whole = left_by(folder / "whole")
-        self.writes = self.values["train_cfg"]["max_steps"] // 3
 
     def make(self, number: int) -> Trial:
         """Make one trial; a run that ends the same is removed."""
@@ -128,8 +142,12 @@ class Trials:
         plan = self.draw.choices(list(PLANS), list(PLANS.values()))[0]
         trial.plans.append(plan)
         name = plan.split(",")[0]
+        delay = self.draw.uniform(0, 0.01)
         if plan.endswith("write"):
-            _wait_for_write(run, self.draw.randrange(self.writes), self.draw.uniform(0, 0.01))
+            writes = self.values["train_cfg"]["max_steps"] // 3
+            _wait_for(run, _partial, self.draw.randrange(writes), delay)
+        elif plan.endswith("validation"):
+            _wait_for(run, _validations, self.draw.randrange(4), delay)
         else:
             left = self.draw.uniform(0, self.seconds) - (time.monotonic() - run.started)
             time.sleep(max(0.0, left))
@@ -141,17 +159,28 @@ class Trials:
         trial.places.append(_place(run.order) if killed else place)
 
 
-def _wait_for_write(run: Run, passed: int, delay_s: float) -> None:
-    """Wait until a checkpoint is being written, after so many have been, and a little longer."""
-    seen: set[Path] = set()
+def _wait_for(run: Run, what: Callable[[Order], set[str]], passed: int, delay_s: float) -> None:
+    """Wait until something is under way, after it has been so often, and a little longer."""
+    seen: set[str] = set()
     while run.alive() and len(seen) <= passed:
-        seen.update(_partial(run.order))
+        seen |= what(run.order)
         time.sleep(0.0002)
     time.sleep(delay_s)
 
 
-def _partial(order: Order) -> list[Path]:
-    return list((order.work_dir / FOLDER).glob(".step-*.part"))
+def _partial(order: Order) -> set[str]:
+    return {path.name for path in (order.work_dir / FOLDER).glob(".step-*.part")}
+
+
+def _validations(order: Order) -> set[str]:
+    words, steps = _words(order), order.notes / "steps-0.jsonl"
+    # the number of steps made keeps two validations apart
+    return {str(steps.stat().st_size)} if words == "validation" and steps.is_file() else set()
+
+
+def _words(order: Order) -> str:
+    place = order.notes / "place"
+    return place.read_text() if place.is_file() else ""
 
 
 def _place(order: Order) -> str:
@@ -160,8 +189,7 @@ def _place(order: Order) -> str:
     named = pointer.read_text().strip() if pointer.is_file() else ""
     if _partial(order) or len(held) > KEEP or (held and not named.endswith(held[0].name)):
         return WRITING
-    place = order.notes / "place"
-    return PLACES[place.read_text() if place.is_file() else ""]
+    return PLACES[_words(order)]
 
 
 def main() -> int:
@@ -172,19 +200,23 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     given = parser.parse_args()
+    # it reports what a resumed run hides of the part before
+    logging.getLogger("tensorboard").setLevel(logging.ERROR)
     folder = Path(tempfile.mkdtemp(prefix="kill-and-resume-"))
     changes = {"features": str(write_slides(folder / "features")), **CHANGES}
     changes |= SLIDES if given.recipe.endswith("slide") else {}
     changes |= {override.key: override.value for override in map(parse_override, given.set)}
     trials = Trials(resolved(given.recipe, changes), folder, random.Random(given.seed))
-    print(f"{given.recipe}, seed {given.seed}; the uninterrupted run takes {trials.seconds:.1f} s\n")
+    print(
+        f"{given.recipe}, seed {given.seed}; the uninterrupted run takes {trials.seconds:.1f} s\n"
+    )
     header = ["trial", "signal", "where it fell", "resumed from", "workers", "identical"]
-    print("", *header, "", sep=" | ")
+    print(f"| {' | '.join(header)} |")
     print("|" + " --- |" * len(header))
     made = []
     for number in range(1, given.trials + 1):
         made.append(trials.make(number))
-        print("", *made[-1].cells(number), "", sep=" | ", flush=True)
+        print(f"| {' | '.join(made[-1].cells(number))} |", flush=True)
         for line in made[-1].found[:5]:
             print(f"  {line} (see {folder / f'trial-{number}'})")
     _print_summary(made)
