@@ -1,10 +1,16 @@
-"""One training run, in the process that a test or a tool kills."""
+"""One training run, in the process that a test or a tool kills.
+
+What it can suffer, as ``Order.fault``: ``calls`` (killed at a Python call), ``torn`` (killed inside
+a checkpoint), ``rename`` and ``remove`` (killed before one), ``full`` (no file may grow beyond some
+bytes).
+"""
 
 from __future__ import annotations
 
 import copy
 import multiprocessing
 import os
+import resource
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -36,6 +42,9 @@ def main(order: Order, environment: dict[str, str]) -> None:
     kind, arguments = order.fault or (None, {})
     if kind == "calls":
         hook["kill_after_calls"] = arguments["number"]
+    elif kind == "full":
+        # Python ignores the signal; a write beyond the limit is an error, as on a full disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (arguments["bytes"], arguments["bytes"]))
     elif kind == "torn":
         probe.tear_checkpoint(**arguments)
     elif kind is not None:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-_CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT = multiprocessing.get_context("forkserver")
 # the server imports what each run would; pytest is the main module of the tests' own process
-_CONTEXT.set_forkserver_preload(["pytest", "gigakit.engine.launch", "resuming.child"])
+CONTEXT.set_forkserver_preload(["pytest", "gigakit.engine.launch", "resuming.child"])
 _LIMIT_S = 180.0
 SIGKILLED = -int(signal.SIGKILL)
 
@@ -51,7 +51,7 @@ class Run:
         self.order = order
         self.started = time.monotonic()
         self._processes = [
-            _CONTEXT.Process(target=child.main, args=(order, {**order.environment, **ranks}))
+            CONTEXT.Process(target=child.main, args=(order, {**order.environment, **ranks}))
             for ranks in _rank_environments(processes)
         ]
         for process in self._processes:
