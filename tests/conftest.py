@@ -40,18 +40,6 @@ def _one_torch_thread() -> None:
 @pytest.fixture(scope="session")
 def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the feature files of three synthetic slides, 40 to 60 tiles each."""
-    import numpy as np
+    from resuming.recipes import write_slides
 
-    from gigakit.wsi.features import write_features
-    from gigakit.wsi.tiles import TileTable
-
-    folder = tmp_path_factory.mktemp("features")
-    for number in range(3):
-        generator = np.random.default_rng(number)
-        columns, rows = np.meshgrid(np.arange(10), np.arange(4 + number))
-        grid = np.stack([columns.ravel(), rows.ravel()], axis=1).astype(np.float64)
-        table = TileTable.from_grid(f"slide{number}", grid)
-        smooth = np.sin(grid @ generator.standard_normal((2, 12)) / 3)
-        noise = generator.standard_normal(smooth.shape)
-        write_features(folder / f"slide{number}.h5", smooth + 0.1 * noise, table)
-    return folder
+    return write_slides(tmp_path_factory.mktemp("features"))

@@ -36,8 +36,8 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
     Args:
         prefix: arguments put before the command line's own, such as ``["train"]``.
 
-    Errors of gigakit are one line on standard error and their own exit code; ``--debug``, anywhere
-    on the line, shows the traceback.
+    Errors of gigakit and of the file system are one line on standard error and their own exit code;
+    ``--debug``, anywhere on the line, shows the traceback.
     """
     # threads that spin while they wait stall each other on a shared machine; torch reads this once
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -58,6 +58,10 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
         if fix is None:
             raise
         _fail(error, f"{error}; {fix}", EXIT_FAILED, debug=debug)
+    except OSError as error:
+        # a full disk, a folder without permission: the machine's words say what to do
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(error, f"{where}{error.strerror or error}", EXIT_FAILED, debug=debug)
     except KeyboardInterrupt as error:
         _fail(error, "interrupted", EXIT_INTERRUPTED, debug=debug)
     sys.exit(0)

@@ -113,6 +113,7 @@ class _App:
     [
         (SomeSlidesFailedError("2 of 3 failed", where="a"), 3, "error: a: 2 of 3 failed\n"),
         (KeyboardInterrupt(), 130, "error: interrupted\n"),
+        (OSError(28, "No space left on device", "/x"), 1, "error: /x: No space left on device\n"),
         (ImportError("libGL.so.1: cannot open"), 1, "opencv-python-headless=="),
     ],
 )

@@ -28,8 +28,8 @@ class OverviewPictureHook(Hook):
         self.slides = slides
 
     def before_train(self, runner: Runner) -> None:
-        """Add the pictures at step 0."""
-        if self.folder is None:
+        """Add the pictures at step 0; a resumed run has them."""
+        if self.folder is None or runner.iter:
             return
         for file in sorted(Path(self.folder).glob("*.jpg"))[: self.slides]:
             picture = cv2.imread(str(file))

@@ -24,6 +24,16 @@ class RunInfoHook(RuntimeInfoHook):
         )
         self.last_loop_stage = None
 
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Note step, epoch and learning rates; the loop calls no hook between two epochs."""
+        super().before_train_iter(runner, batch_idx, data_batch)
+        runner.message_hub.update_info("epoch", runner.epoch)
+
+    def before_val(self, runner: Any) -> None:
+        """Note the steps done, also where a resumed run begins with a validation."""
+        super().before_val(runner)
+        runner.message_hub.update_info_dict({"iter": runner.iter, "epoch": runner.epoch})
+
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:

@@ -99,8 +99,11 @@ class ScalarsHook(Hook):
         self._clock.restart()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
-        """Keep the first loss over a resume."""
+        """Keep the first loss over a resume, and let no event be younger than the checkpoint."""
         checkpoint["first_loss"] = self.first_loss
+        for backend in runner.visualizer._vis_backends.values():
+            if hasattr(backend, "flush"):
+                backend.flush()
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Take back the first loss."""

@@ -28,13 +28,18 @@ class TensorBoardBackend(TensorboardVisBackend):
         self._purge_step: int | None = None
 
     def open(self, config_text: str, step: int) -> None:
-        """Start writing; a run resumed after ``step`` hides what it will log again."""
+        """Start writing; what an earlier part of the run logged beyond ``step`` is hidden."""
         if getattr(self, "_env_initialized", False):
             return
-        self._purge_step = step + 1 if step else None
+        # a run killed before its first checkpoint begins anew: what it logged goes too
+        self._purge_step = step + 1 if step else 0
         writer: SummaryWriter = self.experiment
         if not step:
             writer.add_text("config", f"```python\n{config_text}\n```")
+
+    def flush(self) -> None:
+        """Hand everything logged so far to the operating system, which outlives this process."""
+        self.experiment.flush()
 
     def add_config(self, config: Any, **kwargs: Any) -> None:
         """Do nothing: the text is written by :meth:`open`, once."""

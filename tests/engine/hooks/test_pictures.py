@@ -56,6 +56,9 @@ def test_overviews_are_shown_in_their_own_colours(runner, tmp_path):
         cv2.imwrite(str(tmp_path / f"{name}.jpg"), red)
     hook = HOOKS.build({"type": "OverviewPictureHook", "folder": str(tmp_path), "slides": 2})
     hook.before_train(runner)
+    assert runner.added == {}, "a resumed run has them"
+    runner.iter = 0
+    hook.before_train(runner)
     assert list(runner.added) == ["slide/overview/a", "slide/overview/b"]
     picture, step = runner.added["slide/overview/a"]
     assert step == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from contracts.objective import ObjectiveContract
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import OBJECTIVES
@@ -129,3 +130,29 @@ def test_a_batch_without_mask_or_seed_is_refused():
     del given["seed"]
     with pytest.raises(ConfigError, match="seed or token_mask"):
         build()(**given)
+
+
+class TestMaskedAutoencoder(ObjectiveContract):
+    recipe = "tiny/slide"
+    config = {
+        "type": "MaskedAutoencoder",
+        "encoder": {
+            "type": "LongNet", "width": 16, "depth": 2, "heads": 4,
+            "dropout": 0.2, "drop_path": 0.2,
+            "attention": {
+                "type": "DilatedAttention", "segment_lengths": [4, 16], "dilation_ratios": [1, 2],
+            },
+        },
+        "decoder": {"type": "MaskedDecoder", "width": 16, "depth": 1, "heads": 4},
+    }  # fmt: skip
+    still = {
+        "model.encoder.dropout": 0.0,
+        "model.encoder.drop_path": 0.0,
+        "train_dataloader.dataset.augmentations": [],
+    }
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def data(cls, feature_folder):
+        # 15 draws an epoch, 4 to a step
+        return {"features": str(feature_folder), "train_dataloader.dataset.views_per_slide": 5}
