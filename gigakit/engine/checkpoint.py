@@ -129,6 +129,8 @@ def load_checkpoint(path: Path, layout: Mapping[str, DTensor] | None = None) -> 
     if not path.is_dir():
         return place_tensors(_read_state(path), layout or {})
     state = _read_state(path / STATE)
+    # of the files themselves, no part of the run's state
+    del state["shards"]
     tensors = {
         name: empty_tensor(name, shape, dtype, layout or {})
         for name, (shape, dtype) in list_tensors(path).items()

@@ -39,6 +39,7 @@ SHORT = {
     "default_hooks.scalars.interval_steps": 4,
     "randomness.seed": 3,
 }
+WRAPPERS = ("DataParallelModel", "FullyShardedModel")
 SEED_NAME = "GIGAKIT_KILL_SEED"
 SEED = int(os.environ.get(SEED_NAME, random.SystemRandom().randrange(10**6)))
 
@@ -50,6 +51,8 @@ class ObjectiveContract:
     config: ClassVar[dict[str, Any]]
     changes: ClassVar[dict[str, Any]] = {}
     still: ClassVar[dict[str, Any]] = {}
+    # relative: how far sums of another order may drift in a short run
+    rounding = 1e-4
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -155,7 +158,7 @@ class ObjectiveContract:
         assert rows["alone"] == rows["helped"]
         both = [row for rank in rows["two"] for row in rank]
         for seen in ("random", "loss"):
-            assert len({row[seen] for row in both}) == len(both) == 8
+            assert len({str(row[seen]) for row in both}) == len(both) == 8
 
     def rows(self, order: Order, rank: int = 0) -> list[dict[str, Any]]:
         """Return what the probe noted of each step of a run."""
@@ -237,6 +240,66 @@ class ObjectiveContract:
             * values["optim_wrapper"]["accumulative_counts"]
         )
         return [draw for draw in draws if draw < done * per_step]
+
+    # -- several processes ------------------------------------------------------------------
+
+    @classmethod
+    def shared(cls, values, wrapper: str, **optim: Any) -> dict[str, Any]:
+        """Return the run of processes that share the model through this wrapper."""
+        changed = copy.deepcopy(values)
+        changed["model_wrapper_cfg"] = {"type": wrapper}
+        changed["optim_wrapper"].update(optim)
+        return changed
+
+    def test_two_processes_equal_one(self, data, tmp_path):
+        """Without dropout, which is each rank's own: losses, gradient norms and metrics."""
+        values = self.resolve(data, **self.still)
+        one = self.order(values, tmp_path / "one", 0, 0)
+        start(one).finish()
+        expected = left_by(one.work_dir)["scalars.jsonl"]
+        for wrapper in WRAPPERS:
+            # twice the processes, half the batches of each
+            half = self.shared(values, wrapper, accumulative_counts=1)
+            two = self.order(half, tmp_path / wrapper, 0, 0)
+            start(two, 2).finish()
+            found = left_by(two.work_dir)["scalars.jsonl"]
+            assert [list(row) for row in found] == [list(row) for row in expected]
+            for row, wanted in zip(found, expected, strict=True):
+                assert row == pytest.approx(wanted, rel=self.rounding, abs=1e-7), wrapper
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def pairs(cls, values, tmp_path_factory):
+        """Return what uninterrupted runs of two processes leave, and their calls, by wrapper."""
+        found = {}
+        for wrapper in WRAPPERS:
+            folder = tmp_path_factory.mktemp(wrapper) / "run"
+            order = cls.order(cls.shared(values, wrapper), folder, 0, 0)
+            start(order, 2).finish()
+            found[wrapper] = left_by(folder), int((order.notes / "calls").read_text())
+        return found
+
+    def test_a_sharded_model_is_trained_like_a_copied_one(self, pairs):
+        """Dropout included; weights may differ where Adam scales up a gradient that is rounding."""
+        copied, sharded = (pairs[wrapper][0]["scalars.jsonl"] for wrapper in WRAPPERS)
+        assert len(copied) == len(sharded)
+        for one, two in zip(copied, sharded, strict=True):
+            assert two == pytest.approx(one, rel=self.rounding, abs=1e-7)
+
+    @pytest.mark.parametrize("wrapper", WRAPPERS)
+    def test_two_processes_killed_and_resumed_end_bit_identical(
+        self, values, pairs, tmp_path, wrapper
+    ):
+        left, calls = pairs[wrapper]
+        draw = random.Random(f"{SEED} {wrapper}")
+        told = f"{wrapper}; {SEED_NAME}={SEED} repeats it"
+        folder, changed = tmp_path / "run", self.shared(values, wrapper)
+        fault = ("calls", {"number": draw.randrange(1, calls)})
+        codes = start(self.order(changed, folder, 0, 0, fault=fault), 2).wait()
+        assert SIGKILLED in codes, told
+        start(self.order(changed, folder, 1, 0), 2).finish()
+        found = list(differences(left, left_by(folder)))
+        assert found == [], "\n".join([told, *found[:10]])
 
 
 def _fault(moment: str, draw: random.Random, calls: int) -> tuple[str, dict[str, Any]]:

@@ -45,9 +45,13 @@ class ProbeHook(Hook):
         self.kill_after_calls = kill_after_calls
         self.calls, self.process = 0, os.getpid()
         self.row: dict[str, Any] = {}
+        self.losses: list[float] = []
 
     def before_train(self, runner: Any) -> None:
         self._note("start")
+        # what the loop hands to hooks is the mean over the ranks
+        objective = getattr(runner.model, "module", runner.model)
+        objective.register_forward_hook(self._keep_loss)
         if self.counts_calls:
             sys.setprofile(self._count)
 
@@ -63,7 +67,8 @@ class ProbeHook(Hook):
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None
     ) -> None:
-        self.row["loss"] = float(outputs["loss"])
+        self.row["loss"] = self.losses
+        self.losses = []
         with (self.folder / f"steps-{runner.rank}.jsonl").open("a") as stream:
             stream.write(json.dumps(self.row) + "\n")
         if self.counts_calls and batch_idx + 1 == runner.max_iters:
@@ -78,6 +83,10 @@ class ProbeHook(Hook):
 
     def after_train(self, runner: Any) -> None:
         self._note("end")
+
+    def _keep_loss(self, _objective: Any, _batch: Any, outputs: Any) -> None:
+        if isinstance(outputs, dict) and "loss" in outputs:
+            self.losses.append(float(outputs["loss"]))
 
     def _note(self, word: str) -> None:
         (self.folder / "place").write_text(word)
