@@ -173,14 +173,14 @@ def _partial(order: Order) -> set[str]:
 
 
 def _validations(order: Order) -> set[str]:
-    words, steps = _words(order), order.notes / "steps-0.jsonl"
+    word, steps = _word(order), order.notes / "steps-0.jsonl"
     # the number of steps made keeps two validations apart
-    return {str(steps.stat().st_size)} if words == "validation" and steps.is_file() else set()
+    return {str(steps.stat().st_size)} if word == "validation" and steps.is_file() else set()
 
 
-def _words(order: Order) -> str:
+def _word(order: Order) -> str:
     place = order.notes / "place"
-    return place.read_text() if place.is_file() else ""
+    return place.read_text().strip() if place.is_file() else ""
 
 
 def _place(order: Order) -> str:
@@ -189,7 +189,7 @@ def _place(order: Order) -> str:
     named = pointer.read_text().strip() if pointer.is_file() else ""
     if _partial(order) or len(held) > KEEP or (held and not named.endswith(held[0].name)):
         return WRITING
-    return PLACES[_words(order)]
+    return PLACES[_word(order)]
 
 
 def main() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -24,11 +25,11 @@ class ReconstructionPictureHook(Hook):
 
     def __init__(self, *, slides: int = 1) -> None:
         self.slides = slides
-        self._drawn: set[str] = set()
+        self._pictures: dict[str, np.ndarray] = {}
 
     def before_val_epoch(self, runner: Runner) -> None:
-        """Start counting anew."""
-        self._drawn = set()
+        """Start anew."""
+        self._pictures = {}
 
     def after_val_iter(
         self,
@@ -39,15 +40,18 @@ class ReconstructionPictureHook(Hook):
     ) -> None:
         """Draw the predictions of this batch while pictures are wanted."""
         for sample in outputs or ():
-            if len(self._drawn) >= self.slides or sample["slide_id"] in self._drawn:
+            if len(self._pictures) >= self.slides or sample["slide_id"] in self._pictures:
                 continue
             arrays = {key: sample[key].float().cpu().numpy() for key in ("features", "prediction")}
-            picture = reconstruction_picture(
+            self._pictures[sample["slide_id"]] = reconstruction_picture(
                 arrays["features"],
                 arrays["prediction"],
                 sample["token_mask"].cpu().numpy(),
                 sample["grid"].cpu().numpy(),
             )
-            self._drawn.add(sample["slide_id"])
-            tag = f"slide/reconstruction/{sample['slide_id']}"
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Show the pictures; a validation that is cut short, and made again, shows none."""
+        for slide_id, picture in self._pictures.items():
+            tag = f"slide/reconstruction/{slide_id}"
             runner.visualizer.add_image(tag, picture, step=runner.iter)

@@ -39,6 +39,8 @@ def test_each_slide_is_drawn_once_up_to_a_number(runner):
     hook.before_val_epoch(runner)
     for name in ("a", "a", "b", "c"):
         hook.after_val_iter(runner, 0, outputs=[sample(name)])
+    assert runner.added == {}, "a validation cut short is made again"
+    hook.after_val_epoch(runner)
     assert list(runner.added) == ["slide/reconstruction/a", "slide/reconstruction/b"]
     picture, step = runner.added["slide/reconstruction/a"]
     assert step == 7
@@ -46,6 +48,7 @@ def test_each_slide_is_drawn_once_up_to_a_number(runner):
     runner.added.clear()
     hook.before_val_epoch(runner)
     hook.after_val_iter(runner, 0, outputs=[sample("c")])
+    hook.after_val_epoch(runner)
     assert list(runner.added) == ["slide/reconstruction/c"]
 
 
