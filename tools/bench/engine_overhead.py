@@ -116,9 +116,7 @@ def _go_to(racers: dict[str, Racer], step: int, *, report: bool = True) -> dict[
 
 
 def _take_turns(racers: dict[str, Racer]) -> dict[str, dict[str, list[float]]]:
-    costs: dict[str, dict[str, list[float]]] = {
-        name: {"wall": [], "cpu": []} for name in racers
-    }
+    costs: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in racers}
     names = list(racers)
     for turn in range(TURNS):
         shift = turn % len(names)
@@ -163,7 +161,9 @@ def table(figures: dict[str, Any]) -> str:
         bare = costs["bare"]
         for name, cost in costs.items():
             wall = statistics.median(cost["wall"])
-            row = f"| {step:,} | {name} | {wall:.3f} | {wall / statistics.median(bare['wall']):.2f} |"
+            row = (
+                f"| {step:,} | {name} | {wall:.3f} | {wall / statistics.median(bare['wall']):.2f} |"
+            )
             if name == "bare":
                 lines.append(f"{row} | | |")
                 continue

@@ -105,7 +105,7 @@ class TurnHook(Hook):
     def __init__(self, turns: Turns) -> None:
         self.turns = turns
 
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+    def before_train_iter(self, runner: Any, **_: Any) -> None:
         """Begin a step, when it is its turn."""
         self.turns.at(runner.iter)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from mmengine.logging import HistoryBuffer
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.files import write_text
-from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
+from gigakit.engine.hooks.throughput_hook import ThroughputHook
 from gigakit.registry import HOOKS
 
 FILE = "scalars.jsonl"
@@ -24,11 +23,12 @@ _CURRENT = ("train/lr", "train/skipped_steps")
 
 @HOOKS.register_module()
 class ScalarsHook(Hook):
-    """Log the mean of each training scalar over an interval, the metrics, and the run's speed.
+    """Log the mean of each training scalar over an interval, the metrics, and the run's rates.
 
     Tags are ``train/loss``, ``train/lr``, ``train/grad_norm``, ..., ``perf/...`` and ``val/...``;
-    the axis of all is optimiser steps done. Steps 1, every ``interval_steps`` and the last are
-    logged. A mean leaves out non-finite values (their steps were skipped and are counted).
+    the axis of all is optimiser steps done; ThroughputHook measures the rates. Steps 1, every
+    ``interval_steps`` and the last are logged. A mean leaves out non-finite values (their steps
+    were skipped and are counted).
 
     Args:
         interval_steps: optimiser steps between two points, at most 1000.
@@ -49,7 +49,7 @@ class ScalarsHook(Hook):
         self.last_loss: float | None = None
         self.metrics: dict[str, float] = {}
         self.scalars: dict[str, float] = {}
-        self._clock = _Clock()
+        self._throughput: ThroughputHook | None = None
 
     def before_train(self, runner: Any) -> None:
         """Open the writers; a resumed run takes back what it will log again."""
@@ -58,11 +58,8 @@ class ScalarsHook(Hook):
             for backend in runner.visualizer._vis_backends.values():
                 if hasattr(backend, "open"):
                     backend.open(runner.config_text, runner.iter)
-        self._clock.restart()
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Note the time that the step waited for data."""
-        self._clock.data_arrived()
+        found = [hook for hook in runner.hooks if isinstance(hook, ThroughputHook)]
+        self._throughput = found[0] if found else None
 
     def after_train_iter(
         self,
@@ -72,7 +69,6 @@ class ScalarsHook(Hook):
         outputs: Any = None,
     ) -> None:
         """Log if this step is due."""
-        self._clock.step_done()
         step = batch_idx + 1
         if not self._is_due(step, runner.max_iters):
             return
@@ -86,9 +82,8 @@ class ScalarsHook(Hook):
         loss = self.scalars.get("train/loss", math.nan)
         self.first_loss = loss if self.first_loss is None else self.first_loss
         self.last_loss = loss
-        speed = self._clock.read(runner.train_loop.draws_per_step)
+        speed = self._throughput.read(runner) if self._throughput else {}
         self._write(runner, {**self.scalars, **speed}, step)
-        self._clock.restart()
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics of a validation."""
@@ -96,7 +91,6 @@ class ScalarsHook(Hook):
         self._write(
             runner, {f"val/{key}": value for key, value in self.metrics.items()}, runner.iter
         )
-        self._clock.restart()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the first loss over a resume."""
@@ -123,34 +117,6 @@ class ScalarsHook(Hook):
             stream.write(json.dumps({"step": step, **plain}) + "\n")
         numbers = "  ".join(f"{tag} {value:.6g}" for tag, value in scalars.items())
         runner.logger.info("step %d  %s", step, numbers)
-
-
-class _Clock:
-    """Wall time of the steps since the last point, and how much of it was waiting for data."""
-
-    def restart(self) -> None:
-        self._start = self._mark = time.perf_counter()
-        self._waited, self._steps = 0.0, 0
-
-    __init__ = restart
-
-    def data_arrived(self) -> None:
-        self._waited += time.perf_counter() - self._mark
-
-    def step_done(self) -> None:
-        self._mark = time.perf_counter()
-        self._steps += 1
-
-    def read(self, draws_per_step: int) -> dict[str, float]:
-        elapsed = max(self._mark - self._start, 1e-9)
-        values = {
-            "perf/steps_per_second": self._steps / elapsed,
-            "perf/samples_per_second": self._steps * draws_per_step / elapsed,
-            "perf/data_wait_share": self._waited / elapsed,
-            "perf/peak_memory_mb": peak_memory_mb(),
-        }
-        cuda = peak_cuda_memory_mb()
-        return values if cuda is None else {**values, "perf/peak_cuda_memory_mb": cuda}
 
 
 def _current(buffer: HistoryBuffer) -> float:

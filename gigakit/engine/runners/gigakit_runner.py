@@ -33,6 +33,7 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "progress": {"type": "ProgressHook"},
     "param_scheduler": {"type": "ParamSchedulerHook"},
     "checkpoint": {"type": "SafeCheckpointHook"},
+    "throughput": {"type": "ThroughputHook"},
     "signals": {"type": "SignalHook"},
 }
 
