@@ -33,8 +33,8 @@ DEFAULT_HOOKS: dict[str, dict[str, Any]] = {
     "progress": {"type": "ProgressHook"},
     "param_scheduler": {"type": "ParamSchedulerHook"},
     "checkpoint": {"type": "SafeCheckpointHook"},
-    "throughput": {"type": "ThroughputHook"},
     "signals": {"type": "SignalHook"},
+    "throughput": {"type": "ThroughputHook"},
 }
 
 
