@@ -27,8 +27,7 @@ class ProfileHook(Hook):
     ``gigakit train --profile`` adds it. The regions ``data wait``, ``forward``, ``backward`` and
     ``optimiser step`` (with its guard and clipping) are named in the trace; the rest are torch's
     operators and kernels. Results do not change; recorded steps are slower, and writing the trace
-    takes seconds. A run that is too short records its last steps, one of
-    a single step none.
+    takes seconds. A run that is too short records its last steps; one of a single step, none.
 
     Args:
         after_steps: steps made before, one more is made to warm the profiler up.

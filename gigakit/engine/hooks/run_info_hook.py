@@ -14,7 +14,11 @@ from gigakit.registry import HOOKS
 class RunInfoHook(RuntimeInfoHook):
     """Put step, loss, learning rate and metrics into the message hub, in bounded space.
 
-    Differs: mmengine's hook also stores the config's text, formatted anew, in every checkpoint.
+    ``train/lr`` is the highest of all parameter groups: the one that the recipe names, where groups
+    have scaled rates.
+
+    Differs: mmengine's hook takes the first group's rate, notes a base rate too, and stores the
+    config's text, formatted anew, in every checkpoint.
     """
 
     def before_run(self, runner: Any) -> None:
@@ -23,6 +27,12 @@ class RunInfoHook(RuntimeInfoHook):
             {"seed": runner.seed, "experiment_name": runner.experiment_name}
         )
         self.last_loop_stage = None
+
+    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
+        """Note the step and its learning rate."""
+        runner.message_hub.update_info("iter", runner.iter)
+        rate = max(group["lr"] for group in runner.optim_wrapper.param_groups)
+        runner.message_hub.update_scalar("train/lr", rate)
 
     def after_train_iter(
         self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None

@@ -77,7 +77,7 @@ class ScalarsHook(Hook):
         self.scalars = {
             tag: _current(buffer) if tag in _CURRENT else _finite_mean(buffer, window)
             for tag, buffer in hub.items()
-            if tag.startswith("train/") and tag != "train/base_lr"
+            if tag.startswith("train/")
         }
         loss = self.scalars.get("train/loss", math.nan)
         self.first_loss = loss if self.first_loss is None else self.first_loss
