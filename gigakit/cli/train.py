@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gigakit.cli.options import Overrides
+
+if TYPE_CHECKING:
+    from gigakit.config import LoadedConfig
 
 
 def train(
@@ -27,6 +31,9 @@ def train(
         Path | None,
         typer.Option("--init-from", help="Start from the weights of this file, not its run."),
     ] = None,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Record a trace of a few steps: trace.json.gz.")
+    ] = False,
 ) -> None:
     """Train a recipe; features of its cohort are prepared first, once."""
     from gigakit.config import load_checked
@@ -37,10 +44,19 @@ def train(
     from gigakit.engine.launch import launch
 
     launch(
-        loaded,
+        _with_profiler(loaded) if profile else loaded,
         work_dir=work_dir,
         resume=resume,
         overwrite=overwrite,
         init_from=init_from,
         announce=lambda line: typer.echo(line, err=True),
     )
+
+
+def _with_profiler(loaded: LoadedConfig) -> LoadedConfig:
+    hooks = loaded.values.get("custom_hooks", [])
+    if any(hook["type"] == "ProfileHook" for hook in hooks):
+        # the recipe says which steps
+        return loaded
+    values = {**loaded.values, "custom_hooks": [*hooks, {"type": "ProfileHook"}]}
+    return dataclasses.replace(loaded, values=values)

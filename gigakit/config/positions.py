@@ -90,6 +90,7 @@ DEFAULT_HOOKS = {
     "param_scheduler": "ParamSchedulerHook",
     "checkpoint": "SafeCheckpointHook",
     "signals": "SignalHook",
+    "throughput": "ThroughputHook",
 }
 _EVALUATOR = Position(("METRICS", "EVALUATOR"), keys={"metrics": _kind("METRICS")}, component=True)
 _RANDOMNESS = Position(keys=dict.fromkeys(("seed", "diff_rank_seed", "deterministic"), ANYTHING))

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.hooks.scalars_hook import SETTINGS
 from gigakit.engine.schedules.curve import Curve, epochs_to_steps
 from gigakit.registry import HOOKS
 
@@ -63,6 +64,8 @@ class ObjectiveScheduleHook(Hook):
                 where="ObjectiveScheduleHook.key",
                 fix="name an attribute of the objective that holds a number",
             )
+        settings = set(runner.message_hub.runtime_info.get(SETTINGS, ())) | {f"train/{self.key}"}
+        runner.message_hub.update_info(SETTINGS, sorted(settings))
         per_epoch = loop.steps_per_epoch
         total = loop.max_iters
         if self.epochs is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +13,23 @@ from mmengine.logging import HistoryBuffer
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.files import write_text
-from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
+from gigakit.engine.hooks.throughput_hook import ThroughputHook
 from gigakit.registry import HOOKS
 
 FILE = "scalars.jsonl"
-# counts and settings: their newest value, not a mean
-_CURRENT = ("train/lr", "train/skipped_steps")
+# counts and settings: their newest value, not a mean; a hook may add to them
+_CURRENT = ("train/lr", "train/weight_decay", "train/skipped_steps")
+SETTINGS = "logged_settings"
 
 
 @HOOKS.register_module()
 class ScalarsHook(Hook):
-    """Log the mean of each training scalar over an interval, the metrics, and the run's speed.
+    """Log the mean of each training scalar over an interval, the metrics, and the run's rates.
 
     Tags are ``train/loss``, ``train/lr``, ``train/grad_norm``, ..., ``perf/...`` and ``val/...``;
-    the axis of all is optimiser steps done. Steps 1, every ``interval_steps`` and the last are
-    logged. A mean leaves out non-finite values (their steps were skipped and are counted).
+    the axis of all is optimiser steps done; ThroughputHook measures the rates. Steps 1, every
+    ``interval_steps`` and the last are logged. A mean leaves out non-finite values (their steps
+    were skipped and are counted).
 
     Args:
         interval_steps: optimiser steps between two points, at most 1000.
@@ -49,20 +50,18 @@ class ScalarsHook(Hook):
         self.last_loss: float | None = None
         self.metrics: dict[str, float] = {}
         self.scalars: dict[str, float] = {}
-        self._clock = _Clock()
+        self._throughput: ThroughputHook | None = None
 
     def before_train(self, runner: Any) -> None:
         """Open the writers; a resumed run takes back what it will log again."""
         if runner.rank == 0:
-            _keep_until(runner.work_path / FILE, runner.iter)
-            for backend in runner.visualizer._vis_backends.values():
-                if hasattr(backend, "open"):
-                    backend.open(runner.config_text, runner.iter)
-        self._clock.restart()
-
-    def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
-        """Note the time that the step waited for data."""
-        self._clock.data_arrived()
+            # a validation that may have been cut short is made again, and logged again
+            again = bool(runner.iter) and runner.train_loop.validates_at(runner.iter)
+            kept = _keep_until(runner.work_path / FILE, runner.iter, last_metrics=not again)
+            for backend in _backends(runner, "open"):
+                backend.open(runner.config_text, runner.iter, again=kept if again else None)
+        found = [hook for hook in runner.hooks if isinstance(hook, ThroughputHook)]
+        self._throughput = found[0] if found else None
 
     def after_train_iter(
         self,
@@ -72,23 +71,22 @@ class ScalarsHook(Hook):
         outputs: Any = None,
     ) -> None:
         """Log if this step is due."""
-        self._clock.step_done()
         step = batch_idx + 1
         if not self._is_due(step, runner.max_iters):
             return
         window = step - self._logged_before(step)
         hub = runner.message_hub.log_scalars
+        current = (*_CURRENT, *runner.message_hub.runtime_info.get(SETTINGS, ()))
         self.scalars = {
-            tag: _current(buffer) if tag in _CURRENT else _finite_mean(buffer, window)
+            tag: _current(buffer) if tag in current else _finite_mean(buffer, window)
             for tag, buffer in hub.items()
-            if tag.startswith("train/") and tag != "train/base_lr"
+            if tag.startswith("train/")
         }
         loss = self.scalars.get("train/loss", math.nan)
         self.first_loss = loss if self.first_loss is None else self.first_loss
         self.last_loss = loss
-        speed = self._clock.read(runner.train_loop.draws_per_step)
+        speed = self._throughput.read(runner) if self._throughput else {}
         self._write(runner, {**self.scalars, **speed}, step)
-        self._clock.restart()
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics of a validation."""
@@ -96,13 +94,12 @@ class ScalarsHook(Hook):
         self._write(
             runner, {f"val/{key}": value for key, value in self.metrics.items()}, runner.iter
         )
-        self._clock.restart()
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
         """Keep the first loss over a resume, and let no event be younger than the checkpoint."""
         checkpoint["first_loss"] = self.first_loss
-        for backend in runner.visualizer._vis_backends.values():
-            if hasattr(backend, "flush"):
+        if runner.rank == 0:
+            for backend in _backends(runner, "flush"):
                 backend.flush()
 
     def after_load_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
@@ -128,34 +125,6 @@ class ScalarsHook(Hook):
         runner.logger.info("step %d  %s", step, numbers)
 
 
-class _Clock:
-    """Wall time of the steps since the last point, and how much of it was waiting for data."""
-
-    def restart(self) -> None:
-        self._start = self._mark = time.perf_counter()
-        self._waited, self._steps = 0.0, 0
-
-    __init__ = restart
-
-    def data_arrived(self) -> None:
-        self._waited += time.perf_counter() - self._mark
-
-    def step_done(self) -> None:
-        self._mark = time.perf_counter()
-        self._steps += 1
-
-    def read(self, draws_per_step: int) -> dict[str, float]:
-        elapsed = max(self._mark - self._start, 1e-9)
-        values = {
-            "perf/steps_per_second": self._steps / elapsed,
-            "perf/samples_per_second": self._steps * draws_per_step / elapsed,
-            "perf/data_wait_share": self._waited / elapsed,
-            "perf/peak_memory_mb": peak_memory_mb(),
-        }
-        cuda = peak_cuda_memory_mb()
-        return values if cuda is None else {**values, "perf/peak_cuda_memory_mb": cuda}
-
-
 def _current(buffer: HistoryBuffer) -> float:
     return float(buffer.data[0][-1])
 
@@ -166,10 +135,36 @@ def _finite_mean(buffer: HistoryBuffer, window: int) -> float:
     return float(finite.mean()) if len(finite) else math.nan
 
 
-def _keep_until(path: Path, step: int) -> None:
-    """Drop the lines of steps that a resumed run makes again, and a line cut short by a kill."""
+def _backends(runner: Any, method: str) -> list[Any]:
+    """Return the visualizer's backends that have a method of this name."""
+    backends = runner.visualizer._vis_backends.values()
+    return [backend for backend in backends if hasattr(backend, method)]
+
+
+def _keep_until(path: Path, step: int, *, last_metrics: bool) -> dict[str, float | None]:
+    """Drop the lines of steps that a resumed run makes again, and a line cut short by a kill.
+
+    Args:
+        path: the file.
+        step: the last step that is kept.
+        last_metrics: keep the metrics after it too.
+
+    Returns:
+        What is kept of the last step.
+    """
     if not path.is_file():
-        return
+        return {}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    whole = (line for line in lines if line.endswith("\n"))
-    write_text(path, "".join(line for line in whole if json.loads(line)["step"] <= step))
+    rows = [json.loads(line) for line in lines if line.endswith("\n")]
+    kept = [
+        row
+        for row in rows
+        if row["step"] < step
+        or (row["step"] == step and (last_metrics or not any(map(_is_metric, row))))
+    ]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in kept))
+    return {tag: value for row in kept if row.pop("step") == step for tag, value in row.items()}
+
+
+def _is_metric(tag: str) -> bool:
+    return tag.startswith("val/")

@@ -67,6 +67,7 @@ class PretrainLoop(BaseLoop):
         self.stop_training = False
         self._iter = self._epoch = 0
         self._known_step = self._known_draws = 0
+        self._validated_at: int | None = None
         self.accumulation = _accumulation(runner.optim_wrapper)
         sampler = self.dataloader.sampler
         if not hasattr(sampler, "start") or not hasattr(sampler, "draws_per_epoch"):
@@ -124,18 +125,20 @@ class PretrainLoop(BaseLoop):
         """Train, validate, and return the model."""
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
+        if 0 < self._iter < self.max_iters and self.validates_at(self._iter):
+            # the checkpoint is older than the validation after its step: was that cut short?
+            self._validate()
         batches = self._batches()
         while self._iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
             self._run_step([next(batches) for _ in range(self.accumulation)])
-            if self._validates_now():
-                self.runner.val_loop.run()
-                # what a metric stops, it stops on all ranks
-                self.stop_training = processes.most([self.stop_training]) == [1]
+            if self._iter < self.max_iters and self.validates_at(self._iter):
+                self._validate()
         # loader workers end with their iterator
         del batches
-        if self.val_at_end and self.runner.val_loop is not None:
-            self.runner.val_loop.run()
+        # a metric that ends training has been measured already
+        if self.validates_at(self.max_iters) and self._validated_at != self._iter:
+            self._validate()
         self.runner.call_hook("after_train_epoch")
         self.runner.call_hook("after_train")
         model: torch.nn.Module = self.runner.model
@@ -160,14 +163,20 @@ class PretrainLoop(BaseLoop):
             # the step is made, whatever a hook decides after it
             self._iter += 1
 
-    def _validates_now(self) -> bool:
+    def validates_at(self, step: int) -> bool:
+        """Tell whether a validation follows a step."""
+        if self.runner.val_loop is None:
+            return False
         interval = self.val_interval_steps
-        return bool(
-            interval
-            and self.runner.val_loop is not None
-            and self._iter % interval == 0
-            and not (self.val_at_end and self._iter == self.max_iters)
-        )
+        if step == self.max_iters and self.val_at_end:
+            return True
+        return interval is not None and step % interval == 0
+
+    def _validate(self) -> None:
+        self.runner.val_loop.run()
+        self._validated_at = self._iter
+        # what a metric stops, it stops on all ranks
+        self.stop_training = processes.most([self.stop_training]) == [1]
 
 
 def _accumulation(optim_wrapper: Any) -> int:

@@ -99,7 +99,7 @@ def resolve_backend(
         BackendUnavailableError: the backend named is unknown, or cannot run here.
     """
     if name == "auto":
-        return _automatic(device.type, dtype, need_lse)
+        return _automatic(device.type, dtype, need_lse)[0]
     if name not in BACKENDS:
         raise BackendUnavailableError(
             f"unknown attention backend '{name}'", fix="choose from auto, " + ", ".join(BACKENDS)
@@ -110,6 +110,19 @@ def resolve_backend(
             f"the attention backend '{name}' cannot run: {reason}", fix="name another, or auto"
         )
     return name
+
+
+def explain_backend(
+    name: str, device: torch.device, dtype: torch.dtype, *, need_lse: bool = False
+) -> str:
+    """Say which backend :func:`resolve_backend` returns, and why that one.
+
+    Raises:
+        BackendUnavailableError: as :func:`resolve_backend`.
+    """
+    resolved = resolve_backend(name, device, dtype, need_lse=need_lse)
+    why = _automatic(device.type, dtype, need_lse)[1] if name == "auto" else "named by the recipe"
+    return f"{resolved} ({why})"
 
 
 def availability(
@@ -129,15 +142,15 @@ def availability(
 
 
 @functools.cache
-def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> str:
+def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> tuple[str, str]:
     device = torch.device(device_type)
     refused: list[str] = []
     for name in _PREFERENCE:
         reason = availability(name, device, dtype, need_lse=need_lse)
         if reason is None:
-            why = "; ".join(refused) or "the first choice"
+            why = "; ".join(refused) or f"the first choice on {device_type}"
             LOGGER.info("attention backend on %s, %s: %s (%s)", device_type, dtype, name, why)
-            return name
+            return name, why
         refused.append(f"{name} refused: {reason}")
     raise BackendUnavailableError("no attention backend runs here: " + "; ".join(refused))
 

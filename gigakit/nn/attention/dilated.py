@@ -45,6 +45,9 @@ class DilatedAttention(nn.Module):
         written back at multiples of the padded length.
     """
 
+    # branches are merged by it, so a backend without it cannot serve
+    needs_lse = True
+
     def __init__(
         self,
         *,
@@ -125,8 +128,8 @@ class DilatedAttention(nn.Module):
         acting = self.acting_branches(length)
         if acting <= 1:
             return (
-                f"dilated attention over {length} tokens is full attention plus duplicates, since "
-                f"they fit the first segment ({self.branches[0][0]})"
+                f"full attention plus duplicates, since {length} tokens fit dilated attention's "
+                f"first segment ({self.branches[0][0]})"
             )
         return (
             f"{acting} of {len(self.branches)} branches of dilated attention act on {length} tokens"
