@@ -82,11 +82,14 @@ def quieten(logger: MMLogger, screen: logging.Handler) -> None:
     """Send a run's log to its file in full, and only what a user must see to the screen.
 
     Reason: mmengine prints about 170 lines of environment, config and hook tables, and each line of
-    progress, to stdout. Ends with: nothing planned upstream.
+    progress, to stdout; and it drops a warning whose format it has seen, whatever the numbers. Ends
+    with: nothing planned upstream.
     """
     for handler in list(logger.handlers):
         if type(handler) is logging.StreamHandler:
             logger.handlers.remove(handler)
+    for handler in logger.handlers:
+        handler.filters.clear()
     logger.handlers.append(screen)
 
 

@@ -62,6 +62,14 @@ class ToyObjective(BaseModel):
         return [{"error": float(e)} for e in ((prediction - x) ** 2).mean(dim=1)]
 
 
+@OBJECTIVES.register_module()
+class ShownToy(ToyObjective):
+    """A toy objective that shows its features."""
+
+    def health(self, x, **_others):
+        return {"features": self.blocks[0](x + self.cls_token)}
+
+
 @METRICS.register_module()
 class ToyError(BaseMetric):
     def __init__(self):

@@ -86,12 +86,12 @@ class ScalarsHook(Hook):
         self.first_loss = loss if self.first_loss is None else self.first_loss
         self.last_loss = loss
         speed = self._throughput.read(runner) if self._throughput else {}
-        self._write(runner, {**self.scalars, **speed}, step)
+        self.write(runner, {**self.scalars, **speed}, step)
 
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Log the metrics of a validation."""
         self.metrics = {key: float(value) for key, value in (metrics or {}).items()}
-        self._write(
+        self.write(
             runner, {f"val/{key}": value for key, value in self.metrics.items()}, runner.iter
         )
 
@@ -114,7 +114,8 @@ class ScalarsHook(Hook):
             return 0
         return max(1, (step - 1) // self.interval_steps * self.interval_steps)
 
-    def _write(self, runner: Any, scalars: dict[str, float], step: int) -> None:
+    def write(self, runner: Any, scalars: dict[str, float], step: int) -> None:
+        """Log numbers of a step to TensorBoard, the file and the log."""
         runner.visualizer.add_scalars(scalars, step=step)
         if runner.rank != 0:
             return

@@ -9,12 +9,18 @@ from mmengine.device import get_device
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import (
+    FSDPModule,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
 from gigakit.engine.activation_checkpointing import blocks_of, checkpoint_activations
 from gigakit.registry import MODEL_WRAPPERS
+from gigakit.ssl.health import ReportsHealth
 
 Precision = Literal["fp32", "bf16"]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -90,7 +96,11 @@ class FullyShardedModel(nn.Module):
             checkpoint_activations(module)
         for block in blocks:
             fully_shard(block, reshard_after_forward=reshard, **options)
-        return fully_shard(module.to(device), **options)
+        sharded = fully_shard(module.to(device), **options)
+        if isinstance(module, ReportsHealth):
+            # called beside the forward pass, it needs whole parameters too
+            register_fsdp_forward_method(module, "health")
+        return sharded
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Call the objective."""

@@ -128,6 +128,20 @@ class MaskedAutoencoder(BaseModel):
             for b, length in enumerate((~padding_mask).sum(dim=1).tolist())
         ]
 
+    def health(
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor,
+        **_others: Any,
+    ) -> dict[str, Tensor]:
+        """Return the encoder's tokens of all tiles, ``(tiles, D)``, none of them hidden.
+
+        Tokens and not slides: views of one slide may well be alike.
+        """
+        tokens = self.encoder.tokens(features, grid, padding_mask=padding_mask)[:, 1:]
+        return {"features": tokens[~padding_mask]}
+
     def _draw_mask(self, padding_mask: Tensor, seed: Tensor | None) -> Tensor:
         if seed is None:
             raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")

@@ -10,6 +10,8 @@ default_hooks = dict(
     checkpoint=dict(type="SafeCheckpointHook", interval_steps=500, keep=2),
 )
 custom_hooks = [
+    dict(type="LossSpikeHook", window_steps=200),
+    dict(type="CollapseHook", interval_steps=100),
     dict(type="OverviewPictureHook", slides=4),
     dict(type="ReconstructionPictureHook", slides=2),
 ]
