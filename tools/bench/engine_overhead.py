@@ -11,7 +11,7 @@ mmengine  ``mmengine.runner.Runner`` with IterBasedTrainLoop and its default hoo
 Both engines log every 10 steps, to files. Checkpoints are written between the turns, since their
 time is the disk's. The late step is reached by making all the steps before it.
 
-Usage:  python tools/bench/engine_overhead.py [--steps 100000] [--json FILE]
+Usage:  python tools/bench/engine_overhead.py [--steps 100000] [--turns 20] [--json FILE]
 """
 
 from __future__ import annotations
@@ -34,8 +34,7 @@ from overhead_loops import LOOPS, Turns
 
 BUDGET_MS = 1.0
 EARLY_STEP, MARK_STEP = 100, 1000
-TURNS, UNMEASURED_STEPS, MEASURED_STEPS = 20, 5, 40
-WINDOW = TURNS * (UNMEASURED_STEPS + MEASURED_STEPS)
+UNMEASURED_STEPS, MEASURED_STEPS = 5, 40
 
 
 class Racer:
@@ -55,6 +54,9 @@ class Racer:
         self.process.start()
         other.close()
         self.step = 0
+
+    def get_ready(self) -> None:
+        """Wait until the loop stands before its first step."""
         self._receive()
 
     def advance(self, steps: int) -> dict[str, float]:
@@ -84,41 +86,46 @@ class Racer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=100_000, help="the late step")
+    parser.add_argument("--turns", type=int, default=20, help="of each loop, early and late")
     parser.add_argument("--json", type=Path, help="write the figures to this file too")
     arguments = parser.parse_args()
-    if arguments.steps < MARK_STEP + 1:
+    if arguments.steps <= MARK_STEP:
         parser.error(f"--steps: give more than {MARK_STEP}")
-    figures = measure(arguments.steps)
+    most = (MARK_STEP - EARLY_STEP) // (UNMEASURED_STEPS + MEASURED_STEPS)
+    if not 1 <= arguments.turns <= most:
+        parser.error(f"--turns: give 1 to {most}")
+    # the loop written by hand knows the CPU alone
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    figures = measure(arguments.steps, arguments.turns)
     print(table(figures))
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(steps: int) -> dict[str, Any]:
+def measure(steps: int, turns: int) -> dict[str, Any]:
     """Measure all loops in turns, early and late, and their memory and checkpoints."""
-    with tempfile.TemporaryDirectory() as folder, _racers(Path(folder), steps) as racers:
-        to = {name: racer.advance for name, racer in racers.items()}
-        for advance in to.values():
-            advance(EARLY_STEP)
-        early = _take_turns(racers)
-        marks = {MARK_STEP: _go_to(racers, MARK_STEP)}
-        _go_to(racers, steps, report=False)
-        late = _take_turns(racers)
-        marks[steps] = _go_to(racers, steps + WINDOW)
+    end = steps + turns * (UNMEASURED_STEPS + MEASURED_STEPS)
+    with tempfile.TemporaryDirectory() as folder, _racers(Path(folder), end + 1) as racers:
+        _go_to(racers, EARLY_STEP)
+        early = _take_turns(racers, turns)
+        _go_to(racers, MARK_STEP)
+        marks = {MARK_STEP: {name: racer.state() for name, racer in racers.items()}}
+        _go_to(racers, steps)
+        late = _take_turns(racers, turns)
+        marks[end] = {name: racer.state() for name, racer in racers.items()}
     return {"windows": {EARLY_STEP: early, steps: late}, "marks": marks}
 
 
-def _go_to(racers: dict[str, Racer], step: int, *, report: bool = True) -> dict[str, Any]:
+def _go_to(racers: dict[str, Racer], step: int) -> None:
     for racer in racers.values():
         if step > racer.step:
             racer.advance(step - racer.step)
-    return {name: racer.state() for name, racer in racers.items()} if report else {}
 
 
-def _take_turns(racers: dict[str, Racer]) -> dict[str, dict[str, list[float]]]:
+def _take_turns(racers: dict[str, Racer], turns: int) -> dict[str, dict[str, list[float]]]:
     costs: dict[str, dict[str, list[float]]] = {name: {"wall": [], "cpu": []} for name in racers}
     names = list(racers)
-    for turn in range(TURNS):
+    for turn in range(turns):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             racers[name].advance(UNMEASURED_STEPS)
@@ -128,12 +135,14 @@ def _take_turns(racers: dict[str, Racer]) -> dict[str, dict[str, list[float]]]:
 
 
 @contextlib.contextmanager
-def _racers(folder: Path, steps: int) -> Iterator[dict[str, Racer]]:
+def _racers(folder: Path, last_step: int) -> Iterator[dict[str, Racer]]:
     racers: dict[str, Racer] = {}
     try:
         for name in LOOPS:
             (folder / name).mkdir()
-            racers[name] = Racer(name, folder / name, steps + WINDOW + 1)
+            racers[name] = Racer(name, folder / name, last_step)
+        for racer in racers.values():
+            racer.get_ready()
         yield racers
         for racer in racers.values():
             racer.finish()
