@@ -2,17 +2,21 @@
 
 A checkpoint is one file in torch's zip format; that of a sharded model is a folder of such a file
 and the processes' shards. The checksum of every tensor is part of both and is verified after
-writing and before loading.
+writing and before loading. The directory of a zip archive has none of its own, and one wrong bit in
+it can make torch read a tensor as zeros: its digest is the archive's comment.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import pickle
 import re
 import shutil
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +28,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from gigakit.core.errors import CheckpointError
-from gigakit.core.files import atomic_path, file_sha256, write_text
+from gigakit.core.files import atomic_path, write_text
 from gigakit.engine import processes
 from gigakit.engine.sharding import (
     empty_tensor,
@@ -34,7 +38,6 @@ from gigakit.engine.sharding import (
     split_tensors,
 )
 from gigakit.engine.shards import (
-    INDEX,
     find_shard_damage,
     list_tensors,
     read_shards,
@@ -48,6 +51,18 @@ FOLDER = "checkpoints"
 POINTER = "last_checkpoint"
 # in the folder of a sharded checkpoint: everything but its large tensors
 STATE = "state.pth"
+_SEAL = b"sha256 of the directory: "
+_SEAL_BYTES = len(_SEAL) + 64
+# what zipfile and torch raise on archives that are not what they seem
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+)
 _NAME = re.compile(r"step-(\d+)(\.pth)?")
 
 
@@ -87,7 +102,8 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep
         What was written.
 
     Raises:
-        CheckpointError: a value is not plain, or what was written does not read back.
+        CheckpointError: a value is not plain, the disk is full, or what was written does not read
+            back. The checkpoints before are kept.
     """
     plain = to_plain(state)
     sharded = is_sharded(plain)
@@ -95,11 +111,11 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep
     temporary = path.with_name(f".{path.name}.part")
     if sharded:
         plain, tensors = split_tensors(plain)
-        write_shards(tensors, temporary)
+        digests = write_shards(tensors, temporary)
     if processes.rank() != 0:
         return path
     if sharded:
-        _write_state({**plain, "shards": file_sha256(temporary / INDEX)}, temporary / STATE)
+        _write_state({**plain, "shards": digests}, temporary / STATE)
         _sync_folder(temporary)
         _remove(path)
         temporary.rename(path)
@@ -107,8 +123,11 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep
         _write_state(plain, path)
     _sync_folder(path.parent)
     write_text(work_dir / POINTER, f"{path.relative_to(work_dir).as_posix()}\n")
-    for old in list_checkpoints(work_dir)[keep:]:
-        _remove(old)
+    # one of a later step belongs to a future that this run was resumed from before, or is damaged:
+    # counted among the newest, it would push out what is sound
+    held = list_checkpoints(work_dir)
+    for other in (*held[: held.index(path)], *held[held.index(path) + keep :]):
+        _remove(other)
     return path
 
 
@@ -153,10 +172,20 @@ def read_run_weights(path: Path) -> dict[str, Tensor]:
 
 def _write_state(state: Mapping[str, Any], path: Path) -> None:
     with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+        try:
+            torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:
+            # torch tells a full disk as a failed check of its archive's position
+            free_mb = shutil.disk_usage(path.parent).free // 2**20
+            raise CheckpointError(
+                f"could not be written with {free_mb} MiB free ({_first_line(error)})",
+                where=path,
+                fix="free space, then --resume: the checkpoint before it is kept",
+            ) from error
         damage = find_damage(temporary)
         if damage:
             raise CheckpointError(f"did not read back after writing: {damage}", where=path)
+        _seal(temporary)
 
 
 def _read_state(path: Path) -> dict[str, Any]:
@@ -167,6 +196,10 @@ def _read_state(path: Path) -> dict[str, Any]:
             f"would need code to load, which is refused ({_unsafe_name(error)})",
             where=path,
             fix="convert it to safetensors where it was made",
+        ) from error
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"is no file of torch's ({_first_line(error)})", where=path
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"holds a {type(state).__name__}, not a dict", where=path)
@@ -179,13 +212,15 @@ def find_damage(path: Path) -> str | None:
         damage = find_damage(path / STATE)
         if damage:
             return f"{STATE} {damage}"
-        return find_shard_damage(path, _read_state(path / STATE).get("shards", ""))
+        return find_shard_damage(path, _read_state(path / STATE).get("shards", {}))
     if not path.is_file():
         return "no such file"
     try:
+        if _seal_is_broken(path):
+            return "is damaged: the checksum of its directory is wrong"
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         return f"is damaged or truncated ({_first_line(error)})"
     return f"is damaged: the checksum of {broken} is wrong" if broken else None
 
@@ -293,6 +328,35 @@ def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> Ini
         )
     model.load_state_dict({name: given[name] for name in report.matched}, strict=False)
     return report
+
+
+def _seal(path: Path) -> None:
+    """Write the digest of the archive's directory as the archive's comment, its last bytes."""
+    digest = _directory_digest(path, path.stat().st_size)
+    with path.open("r+b") as stream:
+        # the last two bytes of an archive without comment are the comment's length
+        stream.seek(-2, os.SEEK_END)
+        stream.write(struct.pack("<H", _SEAL_BYTES) + _SEAL + digest)
+
+
+def _seal_is_broken(path: Path) -> bool:
+    """Tell whether a directory is not what its seal says; a foreign file has none."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        stream.seek(max(0, size - _SEAL_BYTES))
+        comment = stream.read()
+    if not comment.startswith(_SEAL):
+        return False
+    return comment[len(_SEAL) :] != _directory_digest(path, size - _SEAL_BYTES)
+
+
+def _directory_digest(path: Path, end: int) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    with path.open("rb") as stream:
+        stream.seek(start)
+        # without the comment's length, which the seal changes
+        return hashlib.sha256(stream.read(end - 2 - start)).hexdigest().encode()
 
 
 def _unsafe_name(error: Exception) -> str:

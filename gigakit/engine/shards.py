@@ -29,21 +29,31 @@ INDEX = ".metadata"
 _FAULTS = (OSError, EOFError, ValueError, RuntimeError, pickle.UnpicklingError, zipfile.BadZipFile)
 
 
-def write_shards(tensors: Mapping[str, Tensor], folder: Path) -> None:
+def write_shards(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, str]:
     """Write this process's parts of tensors into a folder, and read them back; all ranks call it.
+
+    Returns:
+        The SHA-256 of each file, by name.
 
     Raises:
         CheckpointError: on all ranks, where one of them could not write or read back.
     """
+    digests: dict[str, str] = {}
     with compat.quiet_distributed_checkpoint():
         try:
             save(dict(tensors), storage_writer=FileSystemWriter(folder, sync_files=True))
             damage = _find_damage(folder, prefix=f"__{processes.rank()}_")
+            digests = {
+                path.name: file_sha256(path) for path in folder.glob(f"__{processes.rank()}_*")
+            }
         except (*_FAULTS, CheckpointException) as error:
             damage = f"could not be written ({_last_line(error)})"
-    told = [found for found in processes.collect(damage) if found]
-    if told:
-        raise CheckpointError(told[0], where=folder)
+    told = processes.collect((damage, digests))
+    found = [complaint for complaint, _ in told if complaint]
+    if found:
+        raise CheckpointError(found[0], where=folder)
+    written = {name: digest for _, files in told for name, digest in files.items()}
+    return {**written, INDEX: file_sha256(folder / INDEX)}
 
 
 def read_shards(tensors: Mapping[str, Tensor], folder: Path) -> None:
@@ -69,17 +79,19 @@ def list_tensors(folder: Path) -> dict[str, tuple[torch.Size, torch.dtype]]:
     }
 
 
-def find_shard_damage(folder: Path, index_sha256: str) -> str | None:
-    """Tell what is wrong with a folder of shards, or ``None`` if every checksum is right."""
-    index = folder / INDEX
-    if not index.is_file():
-        return f"is damaged: {INDEX} is missing"
-    if file_sha256(index) != index_sha256:
-        return f"is damaged: the checksum of {INDEX} is wrong"
-    try:
-        return _find_damage(folder)
-    except _FAULTS as error:
-        return f"is damaged or truncated ({_last_line(error)})"
+def find_shard_damage(folder: Path, digests: Mapping[str, str]) -> str | None:
+    """Tell what is wrong with a folder of shards, or ``None`` if every file's checksum is right.
+
+    Args:
+        folder: the folder.
+        digests: what :func:`write_shards` returned.
+    """
+    for name, digest in digests.items():
+        if not (folder / name).is_file():
+            return f"is damaged: {name} is missing"
+        if file_sha256(folder / name) != digest:
+            return f"is damaged: the checksum of {name} is wrong"
+    return None if INDEX in digests else "is damaged: it does not tell its shards"
 
 
 def _find_damage(folder: Path, prefix: str = "") -> str | None:

@@ -19,6 +19,7 @@ from gigakit.core.files import write_json
 from gigakit.engine import compat, processes
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
+from gigakit.engine.run_lock import run_lock
 from gigakit.engine.runners.gigakit_runner import GigakitRunner, versions
 from gigakit.engine.screen import borrowed_logger
 
@@ -85,31 +86,31 @@ def train(
 
     Raises:
         InterruptedRunError: a signal stopped the run; its exit code is 130 or 143.
+        WorkDirError: another process trains in the folder.
         GigakitError: the run cannot be built or trained.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
-    result = TrainResult()
-    try:
-        with (
-            processes.joined(),
-            compat.scoped_run(),
-            borrowed_logger("gigakit"),
-            contextlib.ExitStack() as stack,
-        ):
-            runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
-            stack.callback(runner.close)
-            runner.banner, runner.config_text = banner, config_text or format_config(values)
-            _run(runner, result)
-        result.status = "done"
-    except InterruptedRunError as error:
-        result.status, result.reason = "interrupted", error.what
-        raise
-    except Exception as error:
-        result.reason = str(error) or type(error).__name__
-        raise
-    finally:
-        if processes.is_first():
-            write_json(work_dir / FILE, {**dataclasses.asdict(result), **(extra_meta or {})})
+    with processes.joined(), contextlib.ExitStack() as held:
+        # a run that is refused must not write a result beside the other's
+        processes.on_first(lambda: held.enter_context(run_lock(work_dir)))
+        result = TrainResult()
+        try:
+            with compat.scoped_run(), borrowed_logger("gigakit"), contextlib.ExitStack() as stack:
+                runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
+                stack.callback(runner.close)
+                runner.banner, runner.config_text = banner, config_text or format_config(values)
+                _run(runner, result)
+            result.status = "done"
+        except InterruptedRunError as error:
+            result.status, result.reason = "interrupted", error.what
+            raise
+        except Exception as error:
+            result.reason = str(error) or type(error).__name__
+            raise
+        finally:
+            if processes.is_first():
+                content = {**dataclasses.asdict(result), **(extra_meta or {})}
+                write_json(work_dir / FILE, content)
     return result
 
 

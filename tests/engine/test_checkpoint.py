@@ -57,6 +57,17 @@ def test_a_damaged_newest_is_reported_and_the_one_before_used(tmp_path, caplog, 
         load_checkpoint(newest)
 
 
+def test_a_damaged_checkpoint_of_a_later_step_pushes_out_no_sound_one(tmp_path):
+    """Resumed from step 4, as that of step 8 is damaged, then stopped by a signal at step 6."""
+    save_checkpoint(state(), tmp_path, 4, keep=1)
+    damaged = save_checkpoint(state(), tmp_path, 8, keep=2)
+    damaged.write_bytes(b"PK half")
+    newest = save_checkpoint(state(), tmp_path, 6, keep=1)
+    assert find_resume(tmp_path) == newest
+    assert (tmp_path / "last_checkpoint").read_text() == "checkpoints/step-00000006.pth\n"
+    assert list_checkpoints(tmp_path) == [newest]
+
+
 def test_no_checkpoint_is_no_resume(tmp_path):
     assert find_resume(tmp_path) is None
 

@@ -43,7 +43,10 @@ def test_a_full_disk_ends_the_run_and_spares_the_checkpoints(values, tmp_path):
     full = ("full", {"bytes": newest.stat().st_size // 2})
     newest.unlink()
     run = start(order(values, tmp_path, "full", resume=True, fault=full))
-    assert run.wait() != [0]
+    assert run.wait() == [1]
+    (said,) = (line for line in run.stderr().splitlines() if line.startswith("error"))
+    assert "step-00000006.pth: could not be written with" in said
+    assert "the checkpoint before it is kept" in said
     held = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert held == ["step-00000003.pth"]
     start(order(values, tmp_path, "again", resume=True)).finish()

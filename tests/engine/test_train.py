@@ -35,6 +35,7 @@ def test_result_tells_what_the_run_came_to(finished):
 def test_a_run_is_one_folder_without_time_stamps(finished):
     names = {path.name for path in finished.iterdir() if not path.name.startswith("events.")}
     assert names == {
+        ".lock",
         "checkpoints",
         "config.py",
         "last_checkpoint",
