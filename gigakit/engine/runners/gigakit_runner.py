@@ -198,6 +198,12 @@ class GigakitRunner(Runner):
                 where=filename,
                 fix="--init-from starts from its weights",
             )
+        if checkpoint["meta"]["seed"] != self.seed:
+            raise CheckpointError(
+                f"was made with seed {checkpoint['meta']['seed']}, the recipe has {self.seed}",
+                where=filename,
+                fix="resume with the same randomness.seed, or start another run",
+            )
         checkpoint["message_hub"] = compat.message_hub_from_state(checkpoint["message_hub"])
         self.stopwatch.add(*checkpoint.get("spent", (0.0, 0.0)))
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)

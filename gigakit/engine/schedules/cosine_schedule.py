@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from mmengine.optim import _ParamScheduler
-
 from gigakit.core.errors import ConfigError
 from gigakit.engine.schedules.curve import Curve, epochs_to_steps
+from gigakit.engine.schedules.plan import PlannedSchedule
 from gigakit.registry import PARAM_SCHEDULERS
 
 Key = Literal["lr", "weight_decay"]
@@ -17,7 +16,7 @@ _FACTORS = {"lr": "lr_mult", "weight_decay": "wd_mult"}
 
 
 @PARAM_SCHEDULERS.register_module()
-class CosineSchedule(_ParamScheduler):
+class CosineSchedule(PlannedSchedule):
     """Set the learning rate or the weight decay of each optimiser step.
 
     The value is :class:`~gigakit.engine.schedules.curve.Curve`'s, times each group's own factor:
@@ -78,11 +77,6 @@ class CosineSchedule(_ParamScheduler):
         )
         self._frozen = _steps(last_layer_frozen_epochs, steps_per_epoch, "last_layer_frozen_epochs")
         super().__init__(optimizer, key, by_epoch=False)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the schedule is; its shape is the config's, so a run can be prolonged."""
-        state = super().state_dict()
-        return {key: state[key] for key in ("last_step", "_global_step", "_last_value")}
 
     def _get_value(self) -> list[float]:
         base = max(self.base_values)

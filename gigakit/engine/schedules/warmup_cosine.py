@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from mmengine.optim import _ParamScheduler
-
 from gigakit.core.errors import ConfigError
+from gigakit.engine.schedules.plan import PlannedSchedule
 from gigakit.registry import PARAM_SCHEDULERS
 
 
 @PARAM_SCHEDULERS.register_module()
-class WarmupCosine(_ParamScheduler):
+class WarmupCosine(PlannedSchedule):
     """Set the learning rate of each optimiser step.
 
     With t the step from 0, T all steps and W those of the warm-up::
@@ -56,11 +55,6 @@ class WarmupCosine(_ParamScheduler):
         self.total_steps, self.final_lr = total_steps, final_lr
         self.warmup_steps = min(round(warmup_epochs * steps_per_epoch), total_steps)
         super().__init__(optimizer, "lr", by_epoch=False)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return where the schedule is; its shape is the config's, so a run can be prolonged."""
-        state = super().state_dict()
-        return {key: state[key] for key in ("last_step", "_global_step", "_last_value")}
 
     def _get_value(self) -> list[float]:
         top = max(self.base_values) or 1.0
