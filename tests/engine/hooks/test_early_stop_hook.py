@@ -41,7 +41,7 @@ def test_small_gains_count_only_above_min_delta(toy, tmp_path):
     ("changes", "message"),
     [
         ({"metric": "error"}, r"metric 'error'; known are names that begin with toy"),
-        ({"metric": "toy/eror"}, r"metric 'toy/eror'; known are toy/error, toy/samples"),
+        ({"metric": "toy/errors"}, r"metric 'toy/errors'; known are toy/error, toy/samples"),
         ({"better": "more"}, "better: got 'more'; give greater or less"),
         ({"patience": 0}, "patience: got 0"),
     ],
