@@ -1,35 +1,27 @@
 """Checkpoints that appear whole or not at all, and that load without executing code.
 
 A checkpoint is one file in torch's zip format; that of a sharded model is a folder of such a file
-and the processes' shards. The checksum of every tensor is part of both and is verified after
-writing and before loading. The directory of a zip archive has none of its own, and one wrong bit in
-it can make torch read a tensor as zeros: its digest is the archive's comment.
+and the processes' shards. Checksums are part of both and are verified after writing and before
+loading.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import pickle
 import re
 import shutil
-import struct
-import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from gigakit.core.errors import CheckpointError
-from gigakit.core.files import atomic_path, write_text
+from gigakit.core.files import write_text
 from gigakit.engine import processes
+from gigakit.engine.archive import find_archive_damage, read_archive, to_plain, write_archive
 from gigakit.engine.sharding import (
     empty_tensor,
     is_sharded,
@@ -51,18 +43,6 @@ FOLDER = "checkpoints"
 POINTER = "last_checkpoint"
 # in the folder of a sharded checkpoint: everything but its large tensors
 STATE = "state.pth"
-_SEAL = b"sha256 of the directory: "
-_SEAL_BYTES = len(_SEAL) + 64
-# what zipfile and torch raise on archives that are not what they seem
-_UNREADABLE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    OSError,
-    EOFError,
-    ValueError,
-    RuntimeError,
-)
 _NAME = re.compile(r"step-(\d+)(\.pth)?")
 
 
@@ -115,12 +95,12 @@ def save_checkpoint(state: Mapping[str, Any], work_dir: Path, step: int, *, keep
     if processes.rank() != 0:
         return path
     if sharded:
-        _write_state({**plain, "shards": digests}, temporary / STATE)
+        write_archive({**plain, "shards": digests}, temporary / STATE)
         _sync_folder(temporary)
         _remove(path)
         temporary.rename(path)
     else:
-        _write_state(plain, path)
+        write_archive(plain, path)
     _sync_folder(path.parent)
     write_text(work_dir / POINTER, f"{path.relative_to(work_dir).as_posix()}\n")
     # one of a later step belongs to a future that this run was resumed from before, or is damaged:
@@ -146,8 +126,8 @@ def load_checkpoint(path: Path, layout: Mapping[str, DTensor] | None = None) -> 
     if damage:
         raise CheckpointError(damage, where=path)
     if not path.is_dir():
-        return place_tensors(_read_state(path), layout or {})
-    state = _read_state(path / STATE)
+        return place_tensors(read_archive(path), layout or {})
+    state = read_archive(path / STATE)
     # of the files themselves, no part of the run's state
     del state["shards"]
     tensors = {
@@ -170,59 +150,14 @@ def read_run_weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _write_state(state: Mapping[str, Any], path: Path) -> None:
-    with atomic_path(path) as temporary:
-        try:
-            torch.save(state, temporary)
-        except (OSError, RuntimeError) as error:
-            # torch tells a full disk as a failed check of its archive's position
-            free_mb = shutil.disk_usage(path.parent).free // 2**20
-            raise CheckpointError(
-                f"could not be written with {free_mb} MiB free ({_first_line(error)})",
-                where=path,
-                fix="free space, then --resume: the checkpoint before it is kept",
-            ) from error
-        damage = find_damage(temporary)
-        if damage:
-            raise CheckpointError(f"did not read back after writing: {damage}", where=path)
-        _seal(temporary)
-
-
-def _read_state(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"would need code to load, which is refused ({_unsafe_name(error)})",
-            where=path,
-            fix="convert it to safetensors where it was made",
-        ) from error
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"is no file of torch's ({_first_line(error)})", where=path
-        ) from error
-    if not isinstance(state, dict):
-        raise CheckpointError(f"holds a {type(state).__name__}, not a dict", where=path)
-    return state
-
-
 def find_damage(path: Path) -> str | None:
     """Tell what is wrong with a checkpoint, or ``None`` if every tensor's checksum is right."""
     if path.is_dir():
         damage = find_damage(path / STATE)
         if damage:
             return f"{STATE} {damage}"
-        return find_shard_damage(path, _read_state(path / STATE).get("shards", {}))
-    if not path.is_file():
-        return "no such file"
-    try:
-        if _seal_is_broken(path):
-            return "is damaged: the checksum of its directory is wrong"
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except _UNREADABLE as error:
-        return f"is damaged or truncated ({_first_line(error)})"
-    return f"is damaged: the checksum of {broken} is wrong" if broken else None
+        return find_shard_damage(path, read_archive(path / STATE).get("shards", {}))
+    return find_archive_damage(path)
 
 
 def find_resume(work_dir: Path) -> Path | None:
@@ -239,130 +174,6 @@ def remove_partial(work_dir: Path) -> None:
     """Remove what a killed process left of a checkpoint it was writing."""
     for path in (work_dir / FOLDER).glob(".step-*.part"):
         _remove(path)
-
-
-def to_plain(value: Any, name: str = "checkpoint") -> Any:
-    """Return a value built of tensors, numbers, strings, dicts, lists and tuples alone.
-
-    Raises:
-        CheckpointError: something else is in it, such as an object of a class.
-    """
-    if isinstance(value, nn.Parameter):
-        return value.detach()
-    # a NumPy float is a float to isinstance, but is pickled as a NumPy object
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, Tensor | bool | int | float | str):
-        return value
-    if isinstance(value, np.ndarray):
-        return torch.from_numpy(value)
-    if isinstance(value, Mapping):
-        return {key: to_plain(entry, f"{name}.{key}") for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        entries = [to_plain(entry, f"{name}.{i}") for i, entry in enumerate(value)]
-        return entries if isinstance(value, list) else tuple(entries)
-    raise CheckpointError(
-        f"a {type(value).__name__} would need code to load",
-        where=name,
-        fix="keep plain values there",
-    )
-
-
-@dataclass(frozen=True)
-class InitReport:
-    """What a weight file gave a model: names of the model's and the file's tensors.
-
-    Attributes:
-        matched: loaded, same name and shape.
-        missing: in the model, not in the file.
-        unexpected: in the file, not in the model.
-        mismatched: in both, of different shapes.
-    """
-
-    matched: tuple[str, ...]
-    missing: tuple[str, ...]
-    unexpected: tuple[str, ...]
-    mismatched: tuple[str, ...]
-
-    @property
-    def fraction(self) -> float:
-        """Fraction of the model's tensors that were loaded."""
-        return len(self.matched) / max(
-            1, len(self.matched) + len(self.missing) + len(self.mismatched)
-        )
-
-    def __str__(self) -> str:
-        return (
-            f"{len(self.matched)} tensors matched, {len(self.missing)} missing, "
-            f"{len(self.unexpected)} unexpected, {len(self.mismatched)} of another shape"
-        )
-
-
-def init_from(model: nn.Module, path: Path, *, min_fraction: float = 0.9) -> InitReport:
-    """Load the weights of a file into a model, and nothing else of the run it comes from.
-
-    Args:
-        model: what receives the weights.
-        path: a safetensors file, a checkpoint of a run, or a torch file of weights.
-        min_fraction: smallest fraction of the model's tensors that must match.
-
-    Raises:
-        CheckpointError: fewer match (the model is left untouched), or the file cannot be read.
-    """
-    # a wrapper for several processes puts its own name before every tensor's
-    given = {name.removeprefix("module."): value for name, value in read_run_weights(path).items()}
-    own = model.state_dict()
-    shared = [name for name in own if name in given]
-    report = InitReport(
-        matched=tuple(name for name in shared if own[name].shape == given[name].shape),
-        missing=tuple(name for name in own if name not in given),
-        unexpected=tuple(name for name in given if name not in own),
-        mismatched=tuple(name for name in shared if own[name].shape != given[name].shape),
-    )
-    if report.fraction < min_fraction:
-        examples = ", ".join((*report.mismatched, *report.missing)[:3])
-        raise CheckpointError(
-            f"fits too little of the model: {report} (such as {examples})",
-            where=path,
-            fix=f"at least {min_fraction:.0%} of the model's tensors must match",
-        )
-    model.load_state_dict({name: given[name] for name in report.matched}, strict=False)
-    return report
-
-
-def _seal(path: Path) -> None:
-    """Write the digest of the archive's directory as the archive's comment, its last bytes."""
-    digest = _directory_digest(path, path.stat().st_size)
-    with path.open("r+b") as stream:
-        # the last two bytes of an archive without comment are the comment's length
-        stream.seek(-2, os.SEEK_END)
-        stream.write(struct.pack("<H", _SEAL_BYTES) + _SEAL + digest)
-
-
-def _seal_is_broken(path: Path) -> bool:
-    """Tell whether a directory is not what its seal says; a foreign file has none."""
-    size = path.stat().st_size
-    with path.open("rb") as stream:
-        stream.seek(max(0, size - _SEAL_BYTES))
-        comment = stream.read()
-    if not comment.startswith(_SEAL):
-        return False
-    return comment[len(_SEAL) :] != _directory_digest(path, size - _SEAL_BYTES)
-
-
-def _directory_digest(path: Path, end: int) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        start = archive.start_dir
-    with path.open("rb") as stream:
-        stream.seek(start)
-        # without the comment's length, which the seal changes
-        return hashlib.sha256(stream.read(end - 2 - start)).hexdigest().encode()
-
-
-def _unsafe_name(error: Exception) -> str:
-    # torch's message goes on to suggest loading it unsafely
-    found = re.search(r"GLOBAL ([\w.]+)", str(error))
-    return found.group(1) if found else "not a file of plain tensors"
 
 
 def _remove(path: Path) -> None:
@@ -382,7 +193,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

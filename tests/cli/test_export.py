@@ -4,7 +4,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from gigakit.engine.checkpoint import init_from, load_checkpoint, save_checkpoint
+from gigakit.engine.checkpoint import load_checkpoint, save_checkpoint
+from gigakit.engine.init_from import init_from
 
 STATE = {
     "encoder.cls_token": torch.ones(1, 1, 4),

@@ -9,15 +9,15 @@ from safetensors.torch import save_file
 from torch import nn
 
 from gigakit.core.errors import CheckpointError
+from gigakit.engine.archive import to_plain
 from gigakit.engine.checkpoint import (
     find_damage,
     find_resume,
-    init_from,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
-    to_plain,
 )
+from gigakit.engine.init_from import init_from
 
 
 def state(value=1.0):

@@ -10,11 +10,11 @@ from gigakit.core.errors import CheckpointError, ConfigError
 from gigakit.engine.checkpoint import (
     find_damage,
     find_resume,
-    init_from,
     list_checkpoints,
     load_checkpoint,
 )
 from gigakit.engine.export import export_weights
+from gigakit.engine.init_from import init_from
 from gigakit.engine.train import train
 from gigakit.nn.weights import read_weights
 

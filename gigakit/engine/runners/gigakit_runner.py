@@ -22,7 +22,8 @@ from gigakit.core.errors import CheckpointError
 from gigakit.core.files import write_text
 from gigakit.engine import compat, processes
 from gigakit.engine.activation_checkpointing import checkpoint_activations
-from gigakit.engine.checkpoint import find_resume, init_from, load_checkpoint, save_checkpoint
+from gigakit.engine.checkpoint import find_resume, load_checkpoint, save_checkpoint
+from gigakit.engine.init_from import init_from
 from gigakit.engine.resources import Stopwatch
 from gigakit.engine.screen import ScreenHandler, send_records
 from gigakit.engine.sharding import sharded_layout
