@@ -16,7 +16,11 @@ import torch
 from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
+from torch.distributed.checkpoint.metadata import (
+    _MEM_FORMAT_ENCODING,
+    Metadata,
+    TensorStorageMetadata,
+)
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 
@@ -165,12 +169,23 @@ class _PlainUnpickler(pickle.Unpickler):
         self._path = path
 
     def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("builtins", "getattr"):
+            # Python 3.11.0 to 3.11.3 pickle a member of an enumeration so
+            return self._memory_format
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if is_dtype or name in self._HARMLESS.get(module, ()):
             return super().find_class(module, name)
         raise CheckpointError(
             f"would need code to load, which is refused ({module}.{name})", where=self._path
         )
+
+    def _memory_format(self, owner: Any, name: str) -> _MEM_FORMAT_ENCODING:
+        if owner is not _MEM_FORMAT_ENCODING:
+            raise CheckpointError(
+                f"would need code to load, which is refused (getattr of {owner!r})",
+                where=self._path,
+            )
+        return _MEM_FORMAT_ENCODING[name]
 
 
 def _last_line(error: BaseException) -> str:

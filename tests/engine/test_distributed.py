@@ -152,7 +152,7 @@ def test_a_damaged_folder_is_noticed_and_the_one_before_used(sharded, tmp_path, 
     if how == "flipped":
         flip(path)
     elif how == "cut":
-        path.write_bytes(path.read_bytes()[:-30])
+        path.write_bytes(path.read_bytes()[:-200])
     else:
         path.unlink()
     damage = find_damage(newest)
@@ -175,6 +175,32 @@ def test_an_index_that_would_run_code_is_refused(tmp_path):
     (tmp_path / ".metadata").write_bytes(pickle.dumps(Unsafe()))
     with pytest.raises(CheckpointError, match=r"would need code to load.*_struct\.calcsize"):
         list_tensors(tmp_path)
+
+
+def test_an_index_may_name_members_of_one_enumeration_as_older_pythons_do(tmp_path):
+    import pickle
+
+    from torch.distributed.checkpoint.metadata import _MEM_FORMAT_ENCODING, Metadata
+
+    from gigakit.engine.shards import _PlainUnpickler
+
+    class Member:
+        def __init__(self, owner, name):
+            self.found = owner, name
+
+        def __reduce__(self):
+            return getattr, self.found
+
+    def read(owner, name):
+        path = tmp_path / ".metadata"
+        path.write_bytes(pickle.dumps(Member(owner, name)))
+        with path.open("rb") as stream:
+            return _PlainUnpickler(stream, path).load()
+
+    wanted = _MEM_FORMAT_ENCODING.TORCH_CHANNELS_LAST
+    assert read(_MEM_FORMAT_ENCODING, "TORCH_CHANNELS_LAST") is wanted
+    with pytest.raises(CheckpointError, match="would need code to load"):
+        read(Metadata, "__init__")
 
 
 def test_one_signalled_rank_stops_both_at_the_same_step(toy_process, tmp_path):

@@ -96,6 +96,8 @@ def test_an_environment_without_pip_uses_the_one_that_ships_with_python(slide, m
     done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("pip "), done.stderr
     monkeypatch.setattr(sample.importlib.util, "find_spec", lambda _: None)
+    # where Debian's Python keeps its wheels
+    monkeypatch.setattr(sample.sysconfig, "get_config_var", lambda _: None)
     with pytest.raises(SampleError, match="has no pip"):
         sample._pip()
 
