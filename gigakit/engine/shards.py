@@ -170,7 +170,7 @@ class _PlainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("builtins", "getattr"):
-            # Python 3.11.0 to 3.11.3 pickle a member of an enumeration so
+            # some Pythons, 3.11.2 among them, pickle a member of an enumeration so
             return self._memory_format
         is_dtype = module == "torch" and isinstance(getattr(torch, name, None), torch.dtype)
         if is_dtype or name in self._HARMLESS.get(module, ()):
