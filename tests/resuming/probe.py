@@ -86,7 +86,7 @@ class ProbeHook(Hook):
 
     def _keep_loss(self, _objective: Any, _batch: Any, outputs: Any) -> None:
         if isinstance(outputs, dict) and "loss" in outputs:
-            self.losses.append(float(outputs["loss"]))
+            self.losses.append(float(outputs["loss"].detach()))
 
     def _note(self, word: str) -> None:
         # in one piece: a kill between emptying the file and filling it would leave no word

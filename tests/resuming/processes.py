@@ -95,9 +95,7 @@ class Run:
 
 
 def start(order: Order, processes: int = 1) -> Run:
-    """Start a run; with several processes as ``torchrun`` does, the config's launcher set so."""
-    if processes > 1:
-        order = Order(**{**vars(order), "values": {**order.values, "launcher": "pytorch"}})
+    """Start a run; with several processes in the environment that ``torchrun`` gives them."""
     return Run(order, processes)
 
 
