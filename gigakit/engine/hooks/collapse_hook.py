@@ -89,7 +89,7 @@ class CollapseHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         """Refuse an objective that does not show its features."""
-        if not isinstance(_objective(runner), ReportsHealth):
+        if not isinstance(runner.objective, ReportsHealth):
             raise ConfigError(
                 f"{runner.model_name} has no method health()",
                 where="CollapseHook",
@@ -127,7 +127,7 @@ class CollapseHook(Hook):
 
     @torch.no_grad()
     def _measure(self, runner: Any, batch: Any) -> dict[str, float]:
-        objective = _objective(runner)
+        objective = runner.objective
         runner.model.eval()
         bf16 = getattr(runner.optim_wrapper, "precision", "fp32") == "bf16"
         with torch.autocast(get_device(), dtype=torch.bfloat16, enabled=bf16):
@@ -155,10 +155,6 @@ class CollapseHook(Hook):
         if numbers.get("health/target_entropy", 0.0) > _UNIFORM_TARGETS:
             found["health/target_entropy"] = "the teacher's targets are uniform"
         return found
-
-
-def _objective(runner: Any) -> Any:
-    return getattr(runner.model, "module", runner.model)
 
 
 def _numbers(shown: dict[str, Tensor]) -> dict[str, float]:

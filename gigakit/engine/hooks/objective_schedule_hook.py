@@ -83,7 +83,7 @@ class ObjectiveScheduleHook(Hook):
         runner.message_hub.update_scalar(f"train/{self.key}", value)
 
     def _owner(self, runner: Any) -> tuple[Any, str]:
-        owner = getattr(runner.model, "module", runner.model)
+        owner = runner.objective
         *path, name = self.key.split(".")
         for part in path:
             owner = getattr(owner, part, None)

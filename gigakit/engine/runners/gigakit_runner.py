@@ -55,6 +55,12 @@ class GigakitRunner(Runner):
         return Path(self.work_dir)
 
     @property
+    def objective(self) -> torch.nn.Module:
+        """The objective, without what wraps it for several processes."""
+        module: torch.nn.Module = getattr(self.model, "module", self.model)
+        return module
+
+    @property
     def experiment_name(self) -> str:
         """Name of the run as TensorBoard shows it: the last two folders."""
         return "/".join(self.work_path.parts[-2:])
@@ -63,7 +69,7 @@ class GigakitRunner(Runner):
     def model_name(self) -> str:
         """Name of the objective, whatever wraps it."""
         # fully_shard puts its own class before the objective's
-        return type(self._bare_model).__name__.removeprefix("FSDP")
+        return type(self.objective).__name__.removeprefix("FSDP")
 
     def setup_env(self, env_cfg: dict[str, Any]) -> None:
         """Note what the run needs of its environment; the processes have joined before."""
@@ -163,7 +169,7 @@ class GigakitRunner(Runner):
             self.start_note = f"resumed after step {self.iter}, from {path.name}"
             self._compare_batch()
         elif self._load_from is not None:
-            report = init_from(self._bare_model, Path(self._load_from))
+            report = init_from(self.objective, Path(self._load_from))
             self.start_note = f"weights of {self._load_from}: {report}"
         elif self._resume:
             self.start_note = "no valid checkpoint to resume: from the beginning"
@@ -183,7 +189,7 @@ class GigakitRunner(Runner):
         # tensors go to host memory first: the model and the optimiser move their own
         del map_location, revise_keys
         optimizer: Any = self.optim_wrapper
-        layout = sharded_layout(self._bare_model, optimizer.optimizer)
+        layout = sharded_layout(self.objective, optimizer.optimizer)
         checkpoint = load_checkpoint(Path(filename), layout)
         missing = {"meta", "state_dict", "message_hub"} - checkpoint.keys()
         if missing:
@@ -212,7 +218,7 @@ class GigakitRunner(Runner):
         self.train_loop.go_on(meta["iter"], meta["draws"])
         self._draws_per_step_before = meta["draws_per_step"]
         try:
-            self._bare_model.load_state_dict(checkpoint["state_dict"], strict=strict)
+            self.objective.load_state_dict(checkpoint["state_dict"], strict=strict)
         except RuntimeError as error:
             raise CheckpointError(
                 f"is of another model ({' '.join(str(error).split())[:300]})", where=filename
@@ -235,7 +241,7 @@ class GigakitRunner(Runner):
                 "experiment_name": self.experiment_name,
                 "versions": versions(),
             },
-            "state_dict": self._bare_model.state_dict(),
+            "state_dict": self.objective.state_dict(),
             "message_hub": compat.message_hub_state(self.message_hub),
             "optimizer": optim_wrapper.state_dict(),
             "param_schedulers": [schedule.state_dict() for schedule in schedules],
@@ -279,11 +285,6 @@ class GigakitRunner(Runner):
                 before,
                 now,
             )
-
-    @property
-    def _bare_model(self) -> torch.nn.Module:
-        module: torch.nn.Module = getattr(self.model, "module", self.model)
-        return module
 
 
 def _build_schedule(config: dict[str, Any], optim_wrapper: Any, counts: dict[str, int]) -> Any:
