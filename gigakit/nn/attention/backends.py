@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gigakit.core.errors import BackendUnavailableError
+from gigakit.nn.attention.kernels import kernel_of
 
 LOGGER = logging.getLogger(__name__)
 
@@ -191,26 +192,8 @@ def _flash_dense(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         # the CPU kernel divides by the length, which ends the process; the sum is as empty as its
         # terms and keeps their gradients
         return q + k + v, _zero_lse(q)
-    if q.device.type == "cpu":
-        # private but stable since torch 2.2; checked against math in the tests
-        kernel = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-        return _call_flash(kernel, q, k, v, multiple=1)
-    # the CUDA kernel takes head dimensions that are a multiple of 8
-    return _call_flash(torch.ops.aten._scaled_dot_product_flash_attention, q, k, v, multiple=8)
-
-
-def _call_flash(
-    kernel: Callable[..., tuple[Tensor, ...]], q: Tensor, k: Tensor, v: Tensor, *, multiple: int
-) -> tuple[Tensor, Tensor]:
-    """Call a flash kernel, heads first, with the head dimension filled up by zeros."""
-    dim = q.shape[-1]
-    missing = -dim % multiple
-    scale = None
-    if missing:
-        q, k, v = (functional.pad(x, (0, missing)) for x in (q, k, v))
-        scale = dim**-0.5
-    out, lse = kernel(*(x.transpose(1, 2) for x in (q, k, v)), scale=scale)[:2]
-    return out[..., :dim].transpose(1, 2), lse.transpose(1, 2)
+    attended = kernel_of("flash", q.device.type).forward(q, k, v)
+    return attended.out, attended.lse
 
 
 def _lse_dtype(q: Tensor) -> torch.dtype:

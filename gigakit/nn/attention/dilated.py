@@ -1,48 +1,88 @@
 """Dilated attention: segments of growing length, visited in growing steps.
 
-Shapes: B batch, T tokens, H heads, D head dimension, n segments, m picked positions of a segment.
+Shapes: B batch, T tokens, H heads, D head dimension.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
-from gigakit.nn.attention.backends import attend
+from gigakit.nn.attention.backends import resolve_backend
+from gigakit.nn.attention.dilated_function import (
+    DilatedFunction,
+    Merge,
+    MergeGradient,
+    Settings,
+    Stretch,
+    attend_group,
+    dense_lses,
+    spread,
+)
+from gigakit.nn.attention.dilation import (
+    HeadOffsets,
+    MisalignedSegments,
+    SegmentGroup,
+    TailPadding,
+    is_misaligned,
+    plan_branch,
+)
+from gigakit.nn.attention.kernels import kernel_of
 from gigakit.registry import ATTENTIONS
+
+LOGGER = logging.getLogger(__name__)
+Choice = TypeVar("Choice", bound=str)
 
 SEGMENT_LENGTHS = (1024, 5792, 32768, 185363, 1048576)
 DILATION_RATIOS = (1, 2, 4, 8, 16)
-# the published marker of a position that a branch does not cover
-UNCOVERED_LSE = -1e8
+# rows times heads of one kernel call: 10,001 tokens in two thirds of the memory, at equal speed
+_AT_ONCE_CPU, _AT_ONCE = 2**12, 2**18
+_CHOICES = {
+    "head_offsets": ("block", "modulo", "none"),
+    "tail_padding": ("zeros", "masked"),
+    "merge": ("lse", "mean"),
+    "merge_gradient": ("detached", "exact"),
+    "misaligned_segments": ("compat", "fixed"),
+}
 
 
 @ATTENTIONS.register_module()
 class DilatedAttention(nn.Module):
-    """LongNet's dilated attention, as the published slide encoder computes it.
+    """LongNet's dilated attention, by default as the published slide encoder computes it.
 
     Branch ``(w, r)`` cuts the sequence into segments of ``s = min(w, T)`` tokens. Within a segment
-    head ``h`` attends among the positions ``o + r j``, where ``o = h // ceil(H / r)`` is the
-    offset of its block of heads. The branches' outputs are merged per head and position with
-    weights ``exp(LSE_b) / sum_b exp(LSE_b)``, which carry no gradient. Segments are filled up with
-    zero vectors, which are not masked: each adds ``exp(0)`` to a denominator.
+    head ``h`` attends among the positions ``o + r j``, where ``o`` is the head's offset. The
+    branches' outputs are merged per head and position with weights ``exp(LSE_b) / sum_b
+    exp(LSE_b)``. Only real pairs are computed; the zero vectors with which the published code fills
+    segments up enter by their number.
 
     Args:
         segment_lengths: w of each branch, in tokens.
         dilation_ratios: r of each branch.
+        head_offsets: o of head h: ``block`` is ``h // ceil(H / r)`` as published, ``modulo`` is
+            ``h mod r`` as in the LongNet paper, ``none`` is 0.
+        tail_padding: what fills a segment up to ``ceil(s / r)`` keys: ``zeros``, published, which
+            each add ``exp(0)`` to a denominator, or nothing (``masked``).
+        merge: weights by ``lse``, published, or the ``mean`` of the branches that cover a position.
+        merge_gradient: ``detached`` takes the weights as constants, published; ``exact``
+            differentiates them too, which is the gradient of one softmax in which a key counts once
+            for each branch that reaches it. The mean has constant weights either way.
+        misaligned_segments: several segments that their ratio does not divide: ``compat`` writes
+            answers back at multiples of the padded length, published, so that queries are answered
+            at shifted positions; ``fixed`` answers each query at its place. A warning is logged
+            where they differ: beyond 185,363 tokens with the published segments.
         backend: ``auto``, ``math`` or ``flash``.
 
     Raises:
-        ConfigError: lists of unequal length, empty, or with a value under 1.
+        ConfigError: lists of unequal length, empty, or with a value under 1; an unknown choice.
 
-    Source: LongNet (Ding et al. 2023) section 2.2; Prov-GigaPath's published slide encoder.
-    Differs: from the LongNet paper, as published: offsets by blocks of heads instead of
-        ``h mod r``; merge weights without gradient; a segment that its ratio does not divide is
-        written back at multiples of the padded length.
+    Source: LongNet (Ding et al. 2023) section 2.2, equations 4 to 9; Prov-GigaPath's published
+        slide encoder.
     """
 
     # branches are merged by it, so a backend without it cannot serve
@@ -53,6 +93,11 @@ class DilatedAttention(nn.Module):
         *,
         segment_lengths: Sequence[int] = SEGMENT_LENGTHS,
         dilation_ratios: Sequence[int] = DILATION_RATIOS,
+        head_offsets: HeadOffsets = "block",
+        tail_padding: TailPadding = "zeros",
+        merge: Merge = "lse",
+        merge_gradient: MergeGradient = "detached",
+        misaligned_segments: MisalignedSegments = "compat",
         backend: str = "auto",
     ) -> None:
         super().__init__()
@@ -70,7 +115,13 @@ class DilatedAttention(nn.Module):
                 fix="give segment lengths and ratios of at least 1",
             )
         self.branches = tuple(zip(segment_lengths, dilation_ratios, strict=True))
+        self.head_offsets = _one_of("head_offsets", head_offsets)
+        self.tail_padding = _one_of("tail_padding", tail_padding)
+        self.merge = _one_of("merge", merge)
+        self.merge_gradient = _one_of("merge_gradient", merge_gradient)
+        self.misaligned_segments = _one_of("misaligned_segments", misaligned_segments)
         self.backend = backend
+        self._warned = False
 
     def forward(
         self, q: Tensor, k: Tensor, v: Tensor, *, key_padding_mask: Tensor | None = None
@@ -89,31 +140,45 @@ class DilatedAttention(nn.Module):
         Raises:
             ConfigError: padding that is not on the right.
         """
-        if key_padding_mask is None or not key_padding_mask.any():
-            return self._merge(q, k, v)
-        slides = [
-            self._merge(*(x[row : row + 1, :length] for x in (q, k, v)))
-            for row, length in enumerate(_lengths(key_padding_mask))
-        ]
-        padded = [functional.pad(x, (0, 0, 0, 0, 0, q.shape[1] - x.shape[1])) for x in slides]
-        return torch.cat(padded)
+        B, T, H, _ = q.shape
+        stretches = [(0, B, T)] if key_padding_mask is None else _stretches(key_padding_mask)
+        laid_out = tuple(
+            Stretch(first, end, length, self._plans(length, H, q.device.type))
+            for first, end, length in stretches
+            if length
+        )
+        backend = resolve_backend(self.backend, q.device, q.dtype, need_lse=True)
+        kernel = kernel_of(backend, q.device.type)
+        settings = Settings(laid_out, kernel, self.merge, self.merge_gradient)
+        out: Tensor = DilatedFunction.apply(q, k, v, settings)  # type: ignore[no-untyped-call]
+        return out
 
+    @torch.no_grad()
     def branch_outputs(self, q: Tensor, k: Tensor, v: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Return each branch's output ``(B, T, H, D)`` and LSE ``(B, T, H)`` before the merge.
 
         The output is zero and the LSE ``-1e8`` where a branch does not cover a position.
         """
-        return [self._branch(q, k, v, *branch) for branch in self.branches]
+        B, T, H, _ = q.shape
+        backend = resolve_backend(self.backend, q.device, q.dtype, need_lse=True)
+        kernel = kernel_of(backend, q.device.type)
+        stretch = Stretch(0, B, T, self._plans(T, H, q.device.type))
+        outs = [torch.zeros_like(q) for _ in self.branches]
+        results = []
+        for index, group in stretch.groups():
+            results.append(attend_group(kernel, q, k, v, group))
+            spread(outs[index], results[-1].out, group, group.target)
+        return list(zip(outs, dense_lses(results, stretch, q), strict=True))
 
     def flops(self, length: int, heads: int, head_dim: int) -> int:
-        """Return the FLOPs of one forward over ``length`` tokens, padding included."""
+        """Return the FLOPs computed by a forward over ``length`` tokens, 2 per multiply-add."""
         if length == 0:
             return 0
-        pairs = 0
-        for segment_length, ratio in self.branches:
-            segments, _, picked = _segments(length, segment_length, ratio)
-            pairs += segments * picked * picked
-        return 4 * pairs * heads * head_dim
+        return (
+            4
+            * head_dim
+            * sum(group.pairs() for plan in self._plans(length, heads) for group in plan)
+        )
 
     def acting_branches(self, length: int) -> int:
         """Return how many branches link tokens that no shorter segment links."""
@@ -135,86 +200,52 @@ class DilatedAttention(nn.Module):
             f"{acting} of {len(self.branches)} branches of dilated attention act on {length} tokens"
         )
 
-    def _merge(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        if q.shape[1] == 0:
-            # as empty as its terms, and keeps their gradients
-            return q + k + v
-        outputs, lses = zip(*self.branch_outputs(q, k, v), strict=True)
-        weights = torch.stack(lses).softmax(dim=0)
-        merged = torch.zeros_like(q)
-        for out, weight in zip(outputs, weights, strict=True):
-            merged = merged + out * weight.unsqueeze(-1).to(out.dtype)
-        return merged
-
-    def _branch(
-        self, q: Tensor, k: Tensor, v: Tensor, segment_length: int, ratio: int
-    ) -> tuple[Tensor, Tensor]:
-        B, T, H, D = q.shape
-        segments, padded, _ = _segments(T, segment_length, ratio)
-        q_picked, k_picked, v_picked = (
-            _pick(_fill(x, min(segment_length, T), segments, padded), ratio) for x in (q, k, v)
-        )
-        out, lse = attend(q_picked, k_picked, v_picked, backend=self.backend, need_lse=True)
-        # the published code takes an LSE of exactly 0 for an uncovered position
-        lse = lse.masked_fill(lse == 0.0, UNCOVERED_LSE).unsqueeze(-1)
-        covered = _scatter(torch.ones_like(lse), ratio).bool()
-        dense_lse = _scatter(lse, ratio).masked_fill(~covered, UNCOVERED_LSE)
-        return (
-            _scatter(out, ratio).reshape(B, segments * padded, H, D)[:, :T],
-            dense_lse.reshape(B, segments * padded, H)[:, :T],
+    def _plans(
+        self, length: int, heads: int, device_type: str = "cpu"
+    ) -> tuple[tuple[SegmentGroup, ...], ...]:
+        if self.misaligned_segments == "compat" and not self._warned:
+            self._warn_if_misaligned(length)
+        return tuple(
+            plan_branch(
+                *(length, heads, segment_length, ratio),
+                *(self.head_offsets, self.tail_padding, self.misaligned_segments),
+                at_once=_AT_ONCE_CPU if device_type == "cpu" else _AT_ONCE,
+            )
+            for segment_length, ratio in self.branches
         )
 
-
-def _segments(length: int, segment_length: int, ratio: int) -> tuple[int, int, int]:
-    """Return the number of segments, their padded length, and the positions picked of each."""
-    effective = min(segment_length, length)
-    padded = -(-effective // ratio) * ratio
-    return -(-length // effective), padded, padded // ratio
-
-
-def _head_groups(heads: int, ratio: int) -> tuple[int, int]:
-    """Return the number of contiguous blocks of ``ceil(H / r)`` heads, and their size."""
-    size = -(-heads // ratio)
-    return -(-heads // size), size
+    def _warn_if_misaligned(self, length: int) -> None:
+        for segment_length, ratio in self.branches:
+            if is_misaligned(length, segment_length, ratio):
+                self._warned = True
+                LOGGER.warning(
+                    "DilatedAttention: on %d tokens the segments of %d, which their ratio %d does "
+                    "not divide, are answered at shifted positions, as published; "
+                    "misaligned_segments='fixed' answers each query at its place",
+                    *(length, segment_length, ratio),
+                )
 
 
-def _fill(x: Tensor, segment: int, segments: int, padded: int) -> Tensor:
-    """Cut ``(B, T, H, D)`` into segments filled up with zeros: ``(B n, padded, H, D)``."""
-    B, T, H, D = x.shape
-    x = functional.pad(x, (0, 0, 0, 0, 0, segments * segment - T))
-    x = x.reshape(B * segments, segment, H, D)
-    return functional.pad(x, (0, 0, 0, 0, 0, padded - segment))
+def _one_of(name: str, value: Choice) -> Choice:
+    if value not in _CHOICES[name]:
+        raise ConfigError(
+            f"unknown {name} '{value}'",
+            where=f"DilatedAttention.{name}",
+            fix="choose from " + ", ".join(_CHOICES[name]),
+        )
+    return value
 
 
-def _pick(x: Tensor, ratio: int) -> Tensor:
-    """Pick each head's positions: ``(B n, m r, H, D)`` to ``(B n, m, H, D)``.
-
-    Block ``o`` of heads takes offset ``o``: the diagonal of (offset, block).
-    """
-    if ratio == 1:
-        return x
-    N, padded, heads, D = x.shape
-    blocks, size = _head_groups(heads, ratio)
-    x = functional.pad(x, (0, 0, 0, blocks * size - heads))
-    x = x.reshape(N, padded // ratio, ratio, blocks, size, D)[:, :, :blocks]
-    return x.diagonal(dim1=2, dim2=3).movedim(-1, 2).flatten(2, 3)[:, :, :heads]
-
-
-def _scatter(x: Tensor, ratio: int) -> Tensor:
-    """Put each head's positions back: ``(B n, m, H, D)`` to ``(B n, m r, H, D)``, zero between."""
-    if ratio == 1:
-        return x
-    N, picked, heads, D = x.shape
-    blocks, size = _head_groups(heads, ratio)
-    x = functional.pad(x, (0, 0, 0, blocks * size - heads)).reshape(N, picked, blocks, size, D)
-    x = torch.diag_embed(x.movedim(2, -1), dim1=2, dim2=3).flatten(3, 4)[:, :, :, :heads]
-    return functional.pad(x, (0, 0, 0, 0, 0, ratio - blocks)).flatten(1, 2)
-
-
-def _lengths(key_padding_mask: Tensor) -> list[int]:
+def _stretches(key_padding_mask: Tensor) -> list[tuple[int, int, int]]:
+    """Return runs of slides of one length as (first, end, length)."""
     lengths = (~key_padding_mask).sum(dim=1)
     positions = torch.arange(key_padding_mask.shape[1], device=lengths.device)
     if not torch.equal(key_padding_mask, positions[None, :] >= lengths[:, None]):
         raise ConfigError("the padding of a batch must be on the right", where="DilatedAttention")
-    values: list[int] = lengths.tolist()
-    return values
+    found: list[tuple[int, int, int]] = []
+    for row, length in enumerate(lengths.tolist()):
+        if found and found[-1][2] == length:
+            found[-1] = (found[-1][0], row + 1, length)
+        else:
+            found.append((row, row + 1, length))
+    return found
