@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +12,57 @@ import torch
 from contracts.attention import AttentionContract
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.attention import dilated
 from gigakit.registry import ATTENTIONS
+
+
+def offset(scheme, h, H, r):
+    return {"block": h // math.ceil(H / r), "modulo": h % r, "none": 0}[scheme]
+
+
+def naive_dilated(q, k, v, config):
+    """Branch by branch, segment by segment, head by head, differentiable throughout."""
+    B, T, H, D = q.shape
+    masked = config.get("tail_padding") == "masked"
+    fixed = config.get("misaligned_segments") == "fixed"
+    outs, lses = [], []
+    for w, r in zip(config["segment_lengths"], config["dilation_ratios"], strict=True):
+        out = [[torch.zeros(B, D, dtype=q.dtype)] * H for _ in range(T)]
+        lse = [[torch.full((B,), -1e8, dtype=q.dtype)] * H for _ in range(T)]
+        s = min(w, T)
+        padded = math.ceil(s / r) * r
+        for i, h in itertools.product(range(math.ceil(T / s)), range(H)):
+            first = offset(config.get("head_offsets", "block"), h, H, r)
+            local = [u for u in range(first, padded, r) if not masked or (u < s and i * s + u < T)]
+            rows = [
+                [
+                    x[:, i * s + u, h]
+                    if u < s and i * s + u < T
+                    else torch.zeros(B, D, dtype=q.dtype)
+                    for u in local
+                ]
+                for x in (q, k, v)
+            ]
+            if not local:
+                continue
+            qs, ks, vs = (torch.stack(row, dim=1) for row in rows)
+            scores = qs @ ks.transpose(1, 2) / D**0.5
+            answers, sums = scores.softmax(-1) @ vs, scores.logsumexp(-1)
+            for j, u in enumerate(local):
+                place = i * (s if fixed else padded) + u
+                if place < T and (u < s or not fixed):
+                    out[place][h], lse[place][h] = answers[:, j], sums[:, j]
+        outs.append(torch.stack([torch.stack(row, dim=1) for row in out], dim=1))
+        lses.append(torch.stack([torch.stack(row, dim=1) for row in lse], dim=1))
+    lse = torch.stack(lses)
+    if config.get("merge") == "mean":
+        covered = (lse > -1e7).to(q.dtype)
+        weights = covered / covered.sum(0).clamp(min=1)
+    else:
+        weights = lse.softmax(0)
+    if config.get("merge_gradient") != "exact":
+        weights = weights.detach()
+    return (torch.stack(outs) * weights.unsqueeze(-1)).sum(0)
 
 
 class TestDilatedAttention(AttentionContract):
@@ -22,37 +74,109 @@ class TestDilatedAttention(AttentionContract):
     needs_lse = True
 
     def naive(self, q, k, v):
-        """Branch by branch, segment by segment, head by head, with explicit zero vectors."""
-        B, T, H, D = q.shape
-        outs, lses = [], []
-        for w, r in zip(
-            self.config["segment_lengths"], self.config["dilation_ratios"], strict=True
-        ):
-            out = torch.zeros(B, T, H, D, dtype=q.dtype)
-            lse = torch.full((B, T, H), -1e8, dtype=q.dtype)
-            s = min(w, T)
-            padded = int(np.ceil(s / r)) * r
-            for i in range(int(np.ceil(T / s))):
-                for h in range(H):
-                    local = range(h // int(np.ceil(H / r)), padded, r)
-                    rows = [
-                        [
-                            x[:, i * s + u, h] if u < s and i * s + u < T else torch.zeros(B, D)
-                            for u in local
-                        ]
-                        for x in (q, k, v)
-                    ]
-                    qs, ks, vs = (torch.stack(row, dim=1).to(q.dtype) for row in rows)
-                    scores = qs @ ks.transpose(1, 2) / D**0.5
-                    for j, u in enumerate(local):
-                        place = i * padded + u
-                        if place < T:
-                            out[:, place, h] = (scores.softmax(-1) @ vs)[:, j]
-                            lse[:, place, h] = scores.logsumexp(-1)[:, j]
-            outs.append(out)
-            lses.append(lse)
-        weights = torch.stack(lses).softmax(0)
-        return sum(o * w.unsqueeze(-1) for o, w in zip(outs, weights, strict=True))
+        return naive_dilated(q, k, v, self.config)
+
+
+class TestAsInTheLongNetPaper(TestDilatedAttention):
+    """Offsets by h mod r, no padding, one softmax in forward and backward."""
+
+    config = TestDilatedAttention.config | {
+        "head_offsets": "modulo",
+        "tail_padding": "masked",
+        "merge_gradient": "exact",
+    }
+
+
+OPTIONS = {
+    "head_offsets": ("block", "modulo", "none"),
+    "tail_padding": ("zeros", "masked"),
+    "merge": ("lse", "mean"),
+    "merge_gradient": ("detached", "exact"),
+    "misaligned_segments": ("compat", "fixed"),
+}
+# heads that no ratio divides, offsets without heads, ragged ends, misaligned segments
+SHAPES = [
+    (23, 5, [8, 16], [2, 3]),
+    (16, 3, [6, 10, 64], [1, 4, 8]),
+    (13, 4, [5, 13], [3, 2]),
+]
+
+
+@pytest.mark.parametrize("at_once", [1, 2**12])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("choice", list(itertools.product(*OPTIONS.values())), ids="-".join)
+def test_every_choice_is_its_formula_in_forward_and_gradient(choice, shape, at_once, monkeypatch):
+    monkeypatch.setattr(dilated, "_AT_ONCE_CPU", at_once)
+    T, H, segments, ratios = shape
+    config = dict(zip(OPTIONS, choice, strict=True)) | {
+        "segment_lengths": segments,
+        "dilation_ratios": ratios,
+    }
+    generator = torch.Generator().manual_seed(T)
+    *inputs, grad = (
+        torch.randn(2, T, H, 4, generator=generator, dtype=torch.float64) for _ in range(4)
+    )
+    inputs = [x.requires_grad_() for x in inputs]
+    expected = naive_dilated(*inputs, config)
+    found = ATTENTIONS.build({"type": "DilatedAttention", **config})(*inputs)
+    assert (found - expected).abs().max() < 1e-12
+    gradients = torch.autograd.grad(found, inputs, grad)
+    for gradient, wanted in zip(
+        gradients, torch.autograd.grad(expected, inputs, grad), strict=True
+    ):
+        assert (gradient - wanted).abs().max() < 1e-12
+
+
+def test_gradients_of_a_padded_batch_are_those_of_its_slides():
+    variant = TestDilatedAttention().build()
+    *inputs, grad = (
+        torch.cat([x, x + 1])
+        for x in [*TestDilatedAttention().inputs(29), TestDilatedAttention().inputs(29)[0]]
+    )
+    lengths = [29, 7, 7, 0]
+    padding = torch.arange(29)[None, :] >= torch.tensor(lengths)[:, None]
+    inputs = [x.requires_grad_() for x in inputs]
+    found = torch.autograd.grad(variant(*inputs, key_padding_mask=padding), inputs, grad)
+    for row, length in enumerate(lengths):
+        alone = [x[row : row + 1, :length].detach().requires_grad_() for x in inputs]
+        if length:
+            wanted = torch.autograd.grad(variant(*alone), alone, grad[row : row + 1, :length])
+            for gradient, expected in zip(found, wanted, strict=True):
+                assert (gradient[row, :length] - expected[0]).abs().max() < 1e-12
+        assert all(gradient[row, length:].abs().sum() == 0 for gradient in found)
+
+
+def test_strides_do_not_matter():
+    exact = TestDilatedAttention().inputs(29)
+    expected = TestDilatedAttention().build()(*exact)
+    # a fused projection, and heads first
+    fused = torch.stack(exact, dim=2).unbind(dim=2)
+    heads_first = [x.transpose(1, 2).contiguous().transpose(1, 2) for x in exact]
+    for inputs in (fused, heads_first):
+        assert torch.equal(TestDilatedAttention().build()(*inputs), expected)
+
+
+@pytest.mark.parametrize(("choice", "warned"), [("compat", True), ("fixed", False)])
+def test_misaligned_segments_are_warned_of_once_where_they_matter(choice, warned, caplog):
+    variant = ATTENTIONS.build(
+        {
+            "type": "DilatedAttention",
+            "segment_lengths": [8, 10],
+            "dilation_ratios": [1, 4],
+            "misaligned_segments": choice,
+        }
+    )
+    for length in (10, 11, 30):
+        q, k, v = TestDilatedAttention().inputs(length)
+        variant(q, k, v)
+        if length == 10:
+            assert caplog.text == ""
+    assert caplog.text.count("misaligned_segments='fixed'") == int(warned)
+
+
+def test_an_unknown_choice_is_refused():
+    with pytest.raises(ConfigError, match="choose from block, modulo, none"):
+        ATTENTIONS.build({"type": "DilatedAttention", "head_offsets": "blocks"})
 
 
 @pytest.fixture(scope="module")
