@@ -50,6 +50,21 @@ def test_gelu_is_evaluated_in_at_least_float32():
     assert seen == [torch.float32, torch.float32, torch.float64]
 
 
+def test_long_sequences_in_pieces_are_the_same_without_gradients(monkeypatch):
+    torch.manual_seed(0)
+    feed_forward = SubLNFeedForward(8, 16).double()
+    x = torch.randn(2, 7, 8, dtype=torch.float64)
+    expected = feed_forward(x)
+    lengths = []
+    feed_forward.fc1.register_forward_pre_hook(lambda _, given: lengths.append(given[0].shape[1]))
+    monkeypatch.setattr("gigakit.nn.blocks._TOKENS_AT_ONCE", 3)
+    with torch.no_grad():
+        assert (feed_forward(x) - expected).abs().max() < 1e-12
+    assert lengths == [3, 3, 1]
+    feed_forward(x)
+    assert lengths == [3, 3, 1, 7]
+
+
 def test_gradients_reach_every_parameter():
     block = make()
     block(torch.randn(2, 5, 16)).square().sum().backward()

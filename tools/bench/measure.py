@@ -33,6 +33,19 @@ def in_turns(ways: Mapping[str, Callable[[], object]], *, turns: int) -> dict[st
     }
 
 
+def once(way: Callable[[], object]) -> tuple[Times, float]:
+    """Return the times of a single cold call, and its :func:`peak_mib`."""
+    taken: list[Times] = []
+
+    def timed() -> None:
+        wall, cpu = time.perf_counter(), time.process_time()
+        way()
+        taken.append(Times(time.process_time() - cpu, time.perf_counter() - wall))
+
+    peak = peak_mib(timed)
+    return taken[0], peak
+
+
 def peak_mib(way: Callable[[], object]) -> float:
     """Return by how many MiB the process's resident memory rises while a way runs (Linux).
 

@@ -21,14 +21,23 @@ class GridSinCos2d(nn.Module):
         temperature: 10,000 as published.
         quantize: use the whole cells ``floor(x), floor(y)``, as the published table does. With
             ``False`` the fractions of overlapping tiles are kept.
+        grid_size: cells per side beyond which a position is an error; 1000 in the published table,
+            which maps what is outside to wrong rows. ``None`` sets no limit.
 
     Source: Prov-GigaPath's published slide encoder, after MAE's ``get_2d_sincos_pos_embed``.
     Differs: computed for the L positions at hand in float64, rounded once to float32, instead of
         looked up in a table of 1000 x 1000 cells (3 GB); nothing limits the grid.
     """
 
-    def __init__(self, *, temperature: float = 10_000.0, quantize: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        temperature: float = 10_000.0,
+        quantize: bool = False,
+        grid_size: int | None = None,
+    ) -> None:
         super().__init__()
+        self.limit = float("inf") if grid_size is None else float(grid_size)
         self.temperature = temperature
         self.quantize = quantize
 
@@ -43,10 +52,19 @@ class GridSinCos2d(nn.Module):
             ``(B, L, D)`` float32 on the grid's device.
 
         Raises:
-            ConfigError: a width that is no multiple of 4.
+            ConfigError: a width that is no multiple of 4, or a position that is negative, not
+                finite or beyond the grid.
         """
         if width % 4:
             raise ConfigError(f"width {width} is no multiple of 4", where="GridSinCos2d")
+        inside = (grid >= 0) & (grid < self.limit)
+        if not inside.all():
+            outside = grid[~inside].flatten()[0].item()
+            raise ConfigError(
+                f"position {outside:g} is outside of the grid [0, {self.limit:g})",
+                where="GridSinCos2d",
+                fix="give positions in tiles from 0 on; pixels are divided by the tile size",
+            )
         # some devices have no float64; the positions are few
         place = grid.device if grid.device.type in ("cpu", "cuda") else torch.device("cpu")
         xy = grid.to(place, torch.float64)
@@ -54,9 +72,14 @@ class GridSinCos2d(nn.Module):
             xy = xy.floor()
         k = torch.arange(width // 4, dtype=torch.float64, device=place)
         frequency = self.temperature ** (-k / (width // 4))
-        x, y = (xy[..., axis, None] * frequency for axis in (0, 1))
-        encoded = torch.cat([y.sin(), y.cos(), x.sin(), x.cos()], dim=-1)
-        return encoded.to(torch.float32).to(grid.device)
+        encoded = torch.empty(*grid.shape[:-1], width, device=place)
+        # quarter by quarter, so that 70,122 positions need no gigabyte of float64
+        quarters = encoded.view(*grid.shape[:-1], 4, width // 4).unbind(-2)
+        for quarter, axis, wave in zip(
+            quarters, (1, 1, 0, 0), (torch.sin, torch.cos) * 2, strict=True
+        ):
+            quarter.copy_(wave(xy[..., axis, None] * frequency))
+        return encoded.to(grid.device)
 
 
 def published_index(coords: Tensor, *, tile_size: int = 256, grid_size: int = 1000) -> Tensor:

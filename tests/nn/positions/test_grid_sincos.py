@@ -72,3 +72,18 @@ def test_fractions_of_overlapping_tiles_are_kept_or_floored():
 def test_a_width_that_is_no_multiple_of_four_is_refused():
     with pytest.raises(ConfigError, match="multiple of 4"):
         POSITIONS.build({"type": "GridSinCos2d"})(torch.zeros(1, 1, 2), 10)
+
+
+@pytest.mark.parametrize("position", [-0.5, float("nan"), float("inf"), 1000.0])
+def test_positions_outside_of_the_grid_are_refused(position):
+    grid = torch.tensor([[[2.0, 3.0], [4.0, position]]], dtype=torch.float64)
+    with pytest.raises(ConfigError, match="outside of the grid"):
+        POSITIONS.build({"type": "GridSinCos2d", "grid_size": 1000})(grid, 16)
+
+
+def test_nothing_limits_the_grid_by_itself():
+    far = torch.tensor([[[123_456.0, 0.25]]], dtype=torch.float64)
+    found = POSITIONS.build({"type": "GridSinCos2d"})(far, 4)
+    expected = torch.tensor([0.25, 123_456.0], dtype=torch.float64)
+    expected = torch.stack([expected.sin(), expected.cos()], dim=-1).flatten().float()
+    assert torch.equal(found[0, 0], expected)
