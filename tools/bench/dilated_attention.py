@@ -7,11 +7,11 @@ dense      one attention over all tokens (another result)
 floor      one attention call per group of equal segments on exactly the real pairs, from inputs
            that are ready: what no way of the same result can be below
 
-All use torch's flash kernel of the device, take turns in one process on the same tensors, and run
-on one thread. Memory is the rise of the resident peak (CUDA: of the allocator's), inputs excluded.
+All use torch's flash kernel, take turns in one process on the same tensors, and run on one thread.
+Memory is the rise of the resident peak, inputs excluded.
 
 Usage:  python tools/bench/dilated_attention.py [--lengths 1025 10001 32769] [--turns 5]
-                                                [--device cuda --dtype bfloat16] [--json FILE]
+                                                [--dtype bfloat16] [--json FILE]
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ def measure(length: int, turns: int, dense_up_to: int, dtype: torch.dtype) -> di
         "length": length,
         "largest_difference": difference,
         "gflop_forward": variant.flops(length, HEADS, HEAD_DIM) / 1e9,
+        "gflop_floor": 4 * HEAD_DIM * floor.pairs / 1e9,
     }
     for name, ways_of_pass in passes.items():
         times = in_turns(ways_of_pass, turns=turns)

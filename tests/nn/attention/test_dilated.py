@@ -196,7 +196,11 @@ def build(case):
     )
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 2e-5)])
+# what bfloat16 does to outputs and gradients of size 1 was measured: 0.035, to log-sum-exps 0.05
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"),
+    [(torch.float64, 1e-10), (torch.float32, 2e-5), (torch.bfloat16, 0.06)],
+)
 def test_published_outputs_branches_and_gradients(reference, dtype, tolerance):
     cases, arrays = reference
     assert len(cases) == 18
