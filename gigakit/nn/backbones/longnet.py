@@ -5,7 +5,8 @@ Shapes: B slides, L tiles, T = L + 1 tokens (cls first), D width.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -43,6 +44,24 @@ class _Blocks(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(blocks)
         self.layer_norm = nn.LayerNorm(width, eps=1e-5)
+
+
+class LayerEmbeddings(NamedTuple):
+    """The slide embeddings that one pass over the blocks gives.
+
+    Attributes:
+        cls: ``(depth + 1, B, D)``: the cls token as embedded (index 0) and after each block,
+            through the model's own last norm only.
+        mean: ``(depth + 1, B, D)``: alike, of the mean over tiles.
+        last_cls: ``(B, D)``: the cls token after the last block, through both final norms.
+        last_mean: ``(B, D)``: the mean over tiles after the last block and the encoder's norm,
+            then through the last norm.
+    """
+
+    cls: Tensor
+    mean: Tensor
+    last_cls: Tensor
+    last_mean: Tensor
 
 
 @BACKBONES.register_module()
@@ -124,31 +143,39 @@ class LongNet(nn.Module):
         Returns:
             ``(B, D)``: cls after both final norms, or the mean over tiles and then the last norm.
         """
-        x = self.encoder.layer_norm(self._hidden(features, grid, padding_mask)[-1])
+        x = self.encoder.layer_norm(self._last(features, grid, padding_mask))
         return self.pool(x, padding_mask)
 
     def tokens(
         self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
     ) -> Tensor:
         """Return all tokens ``(B, 1 + L, D)`` after both final norms, cls first."""
-        x = self._hidden(features, grid, padding_mask)[-1]
+        x = self._last(features, grid, padding_mask)
         normed: Tensor = self.norm(self.encoder.layer_norm(x))
         return normed
 
     def all_layers(
         self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
-    ) -> list[Tensor]:
-        """Return the slide embedding ``(B, D)`` of the input and of each block.
+    ) -> LayerEmbeddings:
+        """Return the slide embeddings of the input and of each block, under both poolings.
 
-        As published, these depth + 1 embeddings skip the encoder's own final norm, so the last one
-        is not what :meth:`forward` returns.
+        As published, the depth + 1 embeddings skip the encoder's own final norm, so the last one
+        is not what :meth:`forward` returns. Each layer is pooled before the next one runs, so that
+        one layer's tokens are held at a time.
         """
-        hidden = self._hidden(features, grid, padding_mask, keep_all=True)
-        return [self.pool(x, padding_mask) for x in hidden]
+        pooled = []
+        for x in self._hidden(features, grid, padding_mask):
+            pooled.append([self.pool(x, padding_mask, pooling=p) for p in ("cls", "mean")])
+        x = self.encoder.layer_norm(x)
+        last_cls, last_mean = (self.pool(x, padding_mask, pooling=p) for p in ("cls", "mean"))
+        cls, mean = (torch.stack(layers) for layers in zip(*pooled, strict=True))
+        return LayerEmbeddings(cls, mean, last_cls, last_mean)
 
-    def pool(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+    def pool(
+        self, x: Tensor, padding_mask: Tensor | None = None, *, pooling: str | None = None
+    ) -> Tensor:
         """Reduce tokens ``(B, 1 + L, D)`` to ``(B, D)`` by the pooling chosen, then normalise."""
-        if self.pooling == "cls":
+        if (pooling or self.pooling) == "cls":
             pooled = x[:, 0]
         elif padding_mask is None:
             pooled = x[:, 1:].mean(dim=1)
@@ -160,19 +187,26 @@ class LongNet(nn.Module):
 
     def embed(self, features: Tensor, grid: Tensor) -> Tensor:
         """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``."""
-        x = self.patch_embed.proj(features)
+        # under autocast the residual stream keeps the parameters' precision, as published
+        x = self.patch_embed.proj(features).to(self.cls_token.dtype)
         x = x + self.position(grid, self.width).to(x.dtype)
         return torch.cat([self.cls_token.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
 
     def _hidden(
-        self, features: Tensor, grid: Tensor, padding_mask: Tensor | None, keep_all: bool = False
-    ) -> list[Tensor]:
+        self, features: Tensor, grid: Tensor, padding_mask: Tensor | None
+    ) -> Iterator[Tensor]:
+        """Yield the tokens ``(B, 1 + L, D)`` as embedded, then after each block."""
         if padding_mask is not None:
             # cls is never padding
             padding_mask = nn.functional.pad(padding_mask, (1, 0), value=False)
         x = self.dropout(self.embed(features, grid))
-        hidden = [x]
+        yield x
         for block in self.encoder.layers:
             x = block(x, padding_mask)
-            hidden = [*hidden, x] if keep_all else [x]
-        return hidden
+            yield x
+
+    def _last(self, features: Tensor, grid: Tensor, padding_mask: Tensor | None) -> Tensor:
+        """Return the tokens after the last block."""
+        for x in self._hidden(features, grid, padding_mask):
+            last = x
+        return last

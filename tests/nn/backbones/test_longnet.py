@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_published_tokens_and_embeddings(folder, name, dtype, tolerance):
         key = f"in{i}."
         x = torch.from_numpy(arrays[key + "x"]).to(dtype)
         grid = torch.floor(torch.from_numpy(arrays[key + "coords"]).double() / case["tile_size"])
-        hidden = model._hidden(x, grid, None, keep_all=True)
+        hidden = list(model._hidden(x, grid, None))
+        layers = model.all_layers(x, grid)
         found = {
             "tokens_in": hidden[0],
             "tokens_last_layer": hidden[-1],
@@ -61,8 +63,9 @@ def test_published_tokens_and_embeddings(folder, name, dtype, tolerance):
         }
         for pooling, prefix in (("cls", "cls"), ("mean", "pool")):
             model.pooling = pooling
-            found[f"{prefix}_last"] = model(x, grid)
-            found[f"{prefix}_all_layers"] = torch.stack(model.all_layers(x, grid))
+            found[f"{prefix}_last"] = getattr(layers, f"last_{pooling}")
+            found[f"{prefix}_all_layers"] = getattr(layers, pooling)
+            assert torch.equal(model(x, grid), found[f"{prefix}_last"])
         for what, value in found.items():
             expected = arrays[key + what]
             # long token arrays are stored in float32
@@ -77,7 +80,7 @@ def test_published_gradients(folder, dtype, tolerance):
     case, model, arrays = tiny(folder, "tiny_short", dtype)
     x = torch.from_numpy(arrays["in0.x"]).to(dtype)
     grid = torch.floor(torch.from_numpy(arrays["in0.coords"]).double() / case["tile_size"])
-    layers = torch.stack(model.all_layers(x, grid))
+    layers = model.all_layers(x, grid).cls
     g = next(key for key in arrays.files if key.endswith("grad.g"))
     (layers * torch.from_numpy(arrays[g]).to(dtype)).sum().backward()
     prefix = g.removesuffix("g") + "param."
@@ -113,13 +116,11 @@ def test_published_12_layers_768_dim(folder):
     assert np.array_equal(x[:4], arrays["x_first_rows"])
     for dtype, tolerance in PRECISIONS:
         with torch.no_grad():
-            hidden = model.to(dtype)._hidden(torch.from_numpy(x)[None].to(dtype), grid, None, True)
-            last = model.encoder.layer_norm(hidden[-1])
+            found = model.to(dtype).all_layers(torch.from_numpy(x)[None].to(dtype), grid)
             for pooling, prefix in (("cls", "cls"), ("mean", "pool")):
-                model.pooling = pooling
-                layers = torch.cat([model.pool(h) for h in hidden])
+                layers, last = getattr(found, pooling)[:, 0], getattr(found, f"last_{pooling}")
                 assert difference(layers, arrays[f"{prefix}_all_layers"]) < tolerance
-                assert difference(model.pool(last), arrays[f"{prefix}_last"]) < tolerance
+                assert difference(last, arrays[f"{prefix}_last"]) < tolerance
 
 
 def test_published_names_and_shapes_of_all_sizes(folder):
@@ -187,6 +188,32 @@ def test_a_padded_batch_equals_its_slides(pooling):
     together = model(x, grid, padding_mask=padding)
     alone = model(x[1:, :11], grid[1:, :11])
     assert (together[1:] - alone).abs().max() < 1e-6
+    together = model.all_layers(x, grid, padding_mask=padding)
+    alone = model.all_layers(x[1:, :11], grid[1:, :11])
+    for found, expected in zip(together, alone, strict=True):
+        assert (found[..., 1:, :] - expected).abs().max() < 1e-6
+
+
+def test_layers_are_pooled_as_they_come():
+    model = LongNet(input_dim=6, width=16, depth=6, heads=4).eval()
+    alive, most = weakref.WeakSet(), []
+
+    def watch(block, inputs, output):
+        alive.add(output)
+        most.append(len(alive))
+
+    for block in model.encoder.layers:
+        block.register_forward_hook(watch)
+    with torch.inference_mode():
+        model.all_layers(torch.randn(1, 20, 6), torch.rand(1, 20, 2))
+    assert max(most) <= 2
+
+
+def test_autocast_keeps_the_residual_stream_in_float32():
+    model = LongNet(input_dim=6, width=16, depth=2, heads=4).eval()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found = model.all_layers(torch.randn(1, 20, 6), torch.rand(1, 20, 2) * 900)
+    assert {layers.dtype for layers in found} == {torch.float32}
 
 
 def test_an_unknown_pooling_is_refused():
