@@ -16,9 +16,20 @@ def export(
     part: Annotated[
         str | None, typer.Option("--part", help="Such as encoder: these weights, without the name.")
     ] = None,
+    layout: Annotated[
+        str | None,
+        typer.Option(
+            "--layout",
+            help="An encoder as its publishers' code reads it: published (slide_encoder.pth, or "
+            "timm's pytorch_model.bin) or dinov2.",
+        ),
+    ] = None,
 ) -> None:
-    """Write the newest valid weights of a run as safetensors, with its config in the metadata."""
+    """Write the newest valid weights of a run as safetensors, with its config in the metadata.
+
+    With --layout the file is a torch file of one encoder, for other people's code.
+    """
     from gigakit.engine.export import export_weights
 
-    made = export_weights(source, out, part=part)
+    made = export_weights(source, out, part=part, layout=layout)
     typer.echo(f"{made.path}: {made.tensors} tensors after step {made.step}")

@@ -10,6 +10,7 @@ from torch import Tensor
 from gigakit import __version__
 from gigakit.core.errors import CheckpointError
 from gigakit.engine.checkpoint import FOLDER, checkpoint_step, find_resume, read_run_weights
+from gigakit.nn.layouts import write_published
 from gigakit.nn.weights import write_safetensors
 
 
@@ -28,18 +29,22 @@ class Exported:
     step: int
 
 
-def export_weights(source: Path, out: Path | None = None, *, part: str | None = None) -> Exported:
+def export_weights(
+    source: Path, out: Path | None = None, *, part: str | None = None, layout: str | None = None
+) -> Exported:
     """Write the weights of a run's checkpoint, or a part of them, as safetensors.
 
     The metadata holds ``config`` (the text of the run's ``config.py``), ``step``, ``part`` and
-    ``gigakit`` (its version).
+    ``gigakit`` (its version). With a layout the file is a torch file, which has no metadata.
 
     Args:
         source: the folder of a run, whose newest valid checkpoint is taken, or one checkpoint.
         out: the file to write; by default in the run's folder, named by step and part.
         part: such as ``encoder``: the tensors under that name, without it.
+        layout: one of :data:`gigakit.nn.layouts.LAYOUTS`, as which an encoder is written.
 
     Raises:
+        ConfigError: an unknown layout.
         CheckpointError: there is no valid checkpoint, or no such part.
     """
     is_run = (source / FOLDER).is_dir()
@@ -51,8 +56,12 @@ def export_weights(source: Path, out: Path | None = None, *, part: str | None = 
     weights = read_run_weights(checkpoint)
     if part is not None:
         weights = _part(weights, part, checkpoint)
-    path = out or run / f"step-{step:08d}{f'-{part}' if part else ''}.safetensors"
-    write_safetensors(weights, path, metadata=_metadata(run, step, part))
+    suffix = f"-{layout}.pth" if layout else ".safetensors"
+    path = out or run / f"step-{step:08d}{f'-{part}' if part else ''}{suffix}"
+    if layout is None:
+        write_safetensors(weights, path, metadata=_metadata(run, step, part))
+    else:
+        write_published(weights, path, layout)
     return Exported(path, len(weights), step)
 
 

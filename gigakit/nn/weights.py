@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Mapping
+import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import safetensors
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from gigakit.core.errors import CheckpointError
 from gigakit.core.files import atomic_path
+from gigakit.nn.layouts import encoder_state
 
 # the wrappings that published files use
 _WRAPPERS = ("state_dict", "model", "teacher")
@@ -29,7 +31,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # mapped, not copied: a file of gigabytes is read as far as it is used, and only once
+        mapped = zipfile.is_zipfile(path)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
@@ -63,6 +67,36 @@ def load_weights(module: nn.Module, path: Path, *, prefix: str = "") -> None:
     if complaint:
         raise CheckpointError(f"does not fit {type(module).__name__}: {complaint}", where=path)
     module.load_state_dict(state)
+
+
+def load_encoder(build: Callable[[], nn.Module], path: Path) -> nn.Module:
+    """Build an encoder around a published file's weights, strictly, in float32.
+
+    Nothing is initialised and nothing copied, so that an encoder of a billion parameters is there
+    at once and takes its file's size in memory.
+
+    Args:
+        build: returns the encoder.
+        path: safetensors or torch file in any of the layouts of :mod:`gigakit.nn.layouts`.
+
+    Returns:
+        The encoder, on the CPU.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected, of another shape.
+    """
+    with torch.device("meta"):
+        module = build()
+    state = encoder_state(read_weights(path))
+    complaint = compare_weights(module.state_dict(), state)
+    if complaint:
+        raise CheckpointError(
+            f"does not fit {type(module).__name__}: {complaint}",
+            where=path,
+            fix="give this encoder's own file, or its sizes in the config",
+        )
+    module.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+    return module
 
 
 def compare_weights(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

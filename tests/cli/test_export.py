@@ -62,6 +62,17 @@ def test_a_part_of_a_named_checkpoint_loads_into_a_network(call, tmp_path):
     assert torch.equal(network.cls_token, STATE["encoder.cls_token"] * 3)
 
 
+def test_an_encoder_leaves_under_its_published_names(call, tmp_path):
+    folder = run(tmp_path / "run", steps=(3,))
+    code, out, _ = call("export", str(folder), "--part", "encoder", "--layout", "published")
+    path = folder / "step-00000003-encoder-published.pth"
+    assert (code, out) == (0, f"{path}: 2 tensors after step 3\n")
+    assert torch.load(path, weights_only=True).keys() == {"cls_token", "norm.weight"}
+    code, _, told = call("export", str(folder), "--layout", "published")
+    assert code == 1
+    assert "--part encoder" in told
+
+
 def test_a_damaged_newest_checkpoint_is_passed_over(call, tmp_path):
     folder = run(tmp_path / "run")
     (folder / "checkpoints/step-00000006.pth").write_bytes(b"half")
