@@ -11,15 +11,17 @@ import typer
 from gigakit.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from gigakit.core.catalogue import Catalogue, Component
     from gigakit.core.kinds import Kind
 
-_RECIPE = "recipe"
+_RECIPE, _ENCODER = "recipe", "encoder"
 
 
 def list_components(
     kind: Annotated[
-        str | None, typer.Argument(help="Kind of component, such as attention; or recipe.")
+        str | None, typer.Argument(help="Kind of component, such as attention; or recipe, encoder.")
     ] = None,
     name: Annotated[str | None, typer.Argument(help="One component, in full.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -32,6 +34,8 @@ def list_components(
         _print_kinds(catalogue, as_json=as_json)
     elif kind.removesuffix("s") == _RECIPE:
         _print_recipes(name, as_json=as_json)
+    elif kind.removesuffix("s") == _ENCODER:
+        _print_encoders(name, as_json=as_json)
     elif name is None:
         _print_kind(_kind(kind), catalogue, as_json=as_json)
     else:
@@ -45,7 +49,7 @@ def _kind(label: str) -> Kind:
 
     kind = kind_by_label(label)
     if kind is None:
-        labels = [_RECIPE, *(known.label for known in KINDS.values())]
+        labels = [_RECIPE, _ENCODER, *(known.label for known in KINDS.values())]
         close = nearest(label, labels)
         fix = f"did you mean '{close}'?" if close else "see: gigakit list"
         raise ConfigError(f"'{label}' is no kind of component", where="gigakit list", fix=fix)
@@ -97,24 +101,39 @@ def _print_kind(kind: Kind, catalogue: Catalogue, *, as_json: bool) -> None:
 
 
 def _print_recipes(name: str | None, *, as_json: bool) -> None:
-    import ast
-
     from gigakit.config import find_recipe, recipes
-    from gigakit.config.expressions import shown_path
 
     known = recipes() if name is None else {name: find_recipe(name)}
+    _print_configs(_RECIPE, known, in_full=name is not None, as_json=as_json)
+
+
+def _print_encoders(name: str | None, *, as_json: bool) -> None:
+    from gigakit.config import ENCODERS, find_encoder, recipes
+
+    begin = f"{ENCODERS}/"
+    published = {k.removeprefix(begin): v for k, v in recipes().items() if k.startswith(begin)}
+    known = published if name is None else {name: find_encoder(name)}
+    _print_configs(_ENCODER, known, in_full=name is not None, as_json=as_json)
+
+
+def _print_configs(kind: str, known: dict[str, Path], *, in_full: bool, as_json: bool) -> None:
+    import ast
+
+    from gigakit.config.expressions import shown_path
+
     docs = {
         key: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
         for key, path in known.items()
     }
     if as_json:
         typer.echo(json.dumps({key: {"file": str(known[key]), "doc": docs[key]} for key in known}))
-    elif name is None:
+    elif not in_full:
         print_table(
-            ("recipe", "what it is"), [(key, doc.partition("\n")[0]) for key, doc in docs.items()]
+            (kind, "what it is"), [(key, doc.partition("\n")[0]) for key, doc in docs.items()]
         )
     else:
-        typer.echo(f"{name}  {shown_path(known[name])}\n\n{docs[name]}")
+        for key, doc in docs.items():
+            typer.echo(f"{key}  {shown_path(known[key])}\n\n{doc}")
 
 
 def _print_component(component: Component, *, as_json: bool) -> None:

@@ -10,11 +10,13 @@ from gigakit.config.loading import (
     uses_sample,
 )
 from gigakit.config.plugins import import_custom
-from gigakit.config.recipes import find_recipe, recipes
+from gigakit.config.recipes import ENCODERS, find_encoder, find_recipe, recipes
+from gigakit.config.weights_files import with_weights
 from gigakit.config.writing import dump_config
 
 __all__ = [
     "ABSENT",
+    "ENCODERS",
     "Difference",
     "LoadedConfig",
     "Problem",
@@ -24,10 +26,12 @@ __all__ = [
     "check_config",
     "diff_configs",
     "dump_config",
+    "find_encoder",
     "find_recipe",
     "import_custom",
     "load_checked",
     "load_config",
     "recipes",
     "uses_sample",
+    "with_weights",
 ]

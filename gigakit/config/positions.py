@@ -132,6 +132,8 @@ _TOP: dict[str, Position] = {
     "out": ANYTHING,
     "features": ANYTHING,
     "preparation": _kind("TASKS"),
+    "slide_embedding": _kind("TASKS"),
+    "weights_files": Position(keys={"preparation": ANYTHING, "slide_embedding": ANYTHING}),
     "sample": ANYTHING,
     "ablation": ANYTHING,
     "ablation_sample": ANYTHING,

@@ -7,6 +7,8 @@ from pathlib import Path
 from gigakit.core.catalogue import nearest
 from gigakit.core.errors import ConfigError
 
+# configs of published encoders, which embed and are not trained
+ENCODERS = "encoders"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -51,6 +53,16 @@ def find_recipe(path_or_name: str | Path) -> Path:
     close = nearest(name, known)
     fix = f"did you mean '{close}'?" if close else "see: gigakit list recipe"
     raise ConfigError("no such recipe", where=path_or_name, fix=fix)
+
+
+def find_encoder(path_or_name: str) -> Path:
+    """Return the config of a published encoder: a path, or a name under ``encoders/``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    path = Path(path_or_name)
+    return find_recipe(path if path.is_file() else f"{ENCODERS}/{path_or_name}")
 
 
 def recipe_name(path: Path) -> str:

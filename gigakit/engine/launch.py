@@ -30,6 +30,8 @@ OWN_KEYS = (
     "out",
     "preparation",
     "sample",
+    "slide_embedding",
+    "weights_files",
 )
 
 
@@ -60,6 +62,10 @@ def launch(
     Raises:
         GigakitError: what the preparation, the work directory or the run found wrong.
     """
+    if "model" not in loaded.values:
+        raise ConfigError(
+            "has no model to train", where=loaded.path, fix="see: gigakit list recipe"
+        )
     with processes.joined():
         return _launch(
             loaded,

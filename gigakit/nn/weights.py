@@ -6,6 +6,7 @@ import pickle
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -20,11 +21,11 @@ from gigakit.nn.layouts import encoder_state
 _WRAPPERS = ("state_dict", "model", "teacher")
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """Read a state dict from a safetensors file, or from a torch file without executing code.
+def read_tensors(path: Path) -> Any:
+    """Read what a safetensors or torch file holds, without executing code.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or holds more than tensors.
+        CheckpointError: the file is missing, damaged, or holds more than tensors and plain values.
     """
     if not path.is_file():
         raise CheckpointError("no such file", where=path)
@@ -33,7 +34,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         # mapped, not copied: a file of gigabytes is read as far as it is used, and only once
         mapped = zipfile.is_zipfile(path)
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         raise CheckpointError(
@@ -41,6 +42,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             where=path,
             fix="files that need code to load are refused; export a safetensors file",
         ) from error
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from a safetensors file, or from a torch file without executing code.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or holds more than tensors.
+    """
+    state = read_tensors(path)
     for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]

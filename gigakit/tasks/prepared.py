@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gigakit.core.errors import StoreError
-from gigakit.wsi.features import read_feature_shape
+from gigakit.data.feature_folder import FeatureFolder
 from gigakit.wsi.tiles import open_store
 
 
@@ -36,32 +36,30 @@ def read_prepared(folder: Path, slide_ids: Sequence[str] | None = None) -> Prepa
     """Describe a folder of feature files.
 
     Args:
-        folder: holds ``<slide_id>.h5``.
+        folder: holds ``<slide_id>.h5`` or ``.pt``.
         slide_ids: the slides to use; ``None`` takes all files.
 
     Raises:
         StoreError: no feature file, a damaged one, or files of several encoders or tilings.
     """
-    names = sorted(path.stem for path in folder.glob("*.h5")) if slide_ids is None else slide_ids
-    if not names:
-        raise StoreError(
-            "holds no feature files (*.h5)", where=folder, fix="make them with gigakit embed"
-        )
-    shapes = {name: read_feature_shape(folder / f"{name}.h5") for name in names}
-    origins = {name: _origin(folder / f"{name}.h5", shapes[name][1]) for name in names}
+    features = FeatureFolder(folder)
+    files = features.select(slide_ids)
+    names = [file.stem for file in files]
+    shapes = {file.stem: features.shape(file) for file in files}
+    origins = {file.stem: _origin(file, shapes[file.stem][1]) for file in files}
     first = names[0]
     for name, origin in origins.items():
         for fact, value in origin.items():
-            if value != origins[first][fact]:
+            if value != origins[first].get(fact):
                 raise StoreError(
-                    f"holds files of different {fact}: {origins[first][fact]} ({first}), "
+                    f"holds files of different {fact}: {origins[first].get(fact)} ({first}), "
                     f"{value} ({name})",
                     where=folder,
                     fix="keep the files of one encoder and one tiling in one folder",
                 )
     return PreparedFeatures(
         folder=folder,
-        slide_ids=list(names),
+        slide_ids=names,
         lengths=[tiles for tiles, _ in shapes.values()],
         width=shapes[first][1],
     )
@@ -69,6 +67,8 @@ def read_prepared(folder: Path, slide_ids: Sequence[str] | None = None) -> Prepa
 
 def _origin(path: Path, width: int) -> dict[str, object]:
     """Return what all files of a folder must share; foreign files tell the width alone."""
+    if path.suffix != ".h5":
+        return {"width": width}
     with open_store(path) as file:
         facts = {name: file.attrs.get(name) for name in ("encoder", "target_mpp", "overlap")}
     return {"width": width, **facts}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -15,16 +16,25 @@ from torch.utils.data import DataLoader
 from gigakit.core.errors import NoTissueError, SomeSlidesFailedError, StoreError
 from gigakit.core.files import digest8, file_sha256, write_json
 from gigakit.data.datasets.slide_tiles import SlideTiles
-from gigakit.nn.weights import load_weights
-from gigakit.registry import BACKBONES, TASKS
+from gigakit.registry import TASKS
+from gigakit.tasks.inference import (
+    Announce,
+    Progress,
+    build_encoder,
+    check_weights,
+    choose_device,
+    choose_precision,
+    inference,
+)
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.features import read_feature_shape, write_features
+from gigakit.wsi.features import feature_writer, read_feature_shape
 from gigakit.wsi.pipeline import (
     CohortResult,
     SlideResult,
     TilingSettings,
     finished_table,
+    isolated,
     run_cohort,
     store_root,
     tile_cohort,
@@ -33,7 +43,6 @@ from gigakit.wsi.tiles import TileTable, open_store, read_dataset
 
 LOGGER = logging.getLogger(__name__)
 
-Announce = Callable[[str], None]
 FORMAT = 1
 
 
@@ -48,10 +57,16 @@ class TileEmbedding:
         transform: config from AUGMENTATIONS, from a tile's pixels to the encoder's input.
         reader: config from READERS; ``None`` chooses by the file.
         weights: file of the encoder's weights; ``None`` leaves it as seeded, which is said aloud.
+        name: names the folder of the embeddings; ``None`` takes the encoder's type and weights.
         seed: seed of an encoder without weights.
         batch_size: tiles a forward pass.
         num_workers: processes that read and transform tiles.
-        device: such as ``cuda:1``; ``None`` takes CUDA where there is one.
+        precision: of matrix products: ``fp32``, ``bf16``, ``fp16``, or ``auto``: fp16 on CUDA, as
+            published, else fp32.
+        device: such as ``cuda:1``; ``None`` takes CUDA or MPS where there is one.
+
+    Raises:
+        ConfigError: there is no such device or precision.
 
     Source: Prov-GigaPath, Methods: preprocessing, and the frozen tile encoder's embeddings.
     """
@@ -65,9 +80,11 @@ class TileEmbedding:
         transform: dict[str, Any],
         reader: dict[str, Any] | None = None,
         weights: str | None = None,
+        name: str | None = None,
         seed: int = 0,
         batch_size: int = 64,
         num_workers: int = 0,
+        precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32",
         device: str | None = None,
     ) -> None:
         self.tiling = TilingSettings(segmenter=segmenter, tiler=tiler, reader=reader)
@@ -77,14 +94,16 @@ class TileEmbedding:
         self.seed = seed
         self.batch_size = batch_size
         self.num_workers = num_workers
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._encoder: nn.Module | None = None
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        stem = self.weights.stem if self.weights else f"untrained-seed{seed}"
+        self.name = name or f"{encoder['type']}-{stem}"
 
-    @property
+    @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """What decides the embeddings; its digest is in the folder's name."""
-        weights = file_sha256(self.weights) if self.weights and self.weights.is_file() else None
-        return {
+        weights = file_sha256(self.weights) if self.weights else None
+        settings = {
             "format": FORMAT,
             "tiling": self.tiling.digest,
             "encoder": self.encoder_config,
@@ -92,12 +111,7 @@ class TileEmbedding:
             "weights_sha256": weights,
             "seed": None if weights else self.seed,
         }
-
-    @property
-    def name(self) -> str:
-        """A readable name of the encoder."""
-        stem = self.weights.stem if self.weights else f"untrained-seed{self.seed}"
-        return f"{self.encoder_config['type']}-{stem}"
+        return settings if self.precision == "fp32" else settings | {"precision": self.precision}
 
     def run(
         self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
@@ -137,7 +151,12 @@ class TileEmbedding:
     def process(
         self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
     ) -> tuple[CohortResult, CohortResult]:
-        """Tile and embed a cohort, and return what became of each slide in both stages."""
+        """Tile and embed a cohort, and return what became of each slide in both stages.
+
+        Raises:
+            CheckpointError: the weights are missing or do not fit the encoder.
+        """
+        check_weights(self.encoder_config, self.weights)
         root = store_root(cohort, out)
         tiled = tile_cohort(cohort, self.tiling, root, announce=announce)
         done = {slide.slide_id for slide in tiled.slides if slide.tiles}
@@ -148,12 +167,16 @@ class TileEmbedding:
         embedded = run_cohort(
             rest,
             folder,
-            lambda row: self._embed_slide(row, tiled.folder, folder),
+            isolated(
+                lambda row: self._embed_slide(row, tiled.folder, folder, announce), "embedded"
+            ),
             announce=announce,
         )
         return tiled, embedded
 
-    def _embed_slide(self, row: SlideRow, tiles: Path, folder: Path) -> SlideResult:
+    def _embed_slide(
+        self, row: SlideRow, tiles: Path, folder: Path, announce: Announce
+    ) -> SlideResult:
         table = finished_table(tiles / f"{row.slide_id}.h5", row)
         if table is None:
             raise NoTissueError("has no tiles", where=row.path)
@@ -167,12 +190,20 @@ class TileEmbedding:
             reader=self.tiling.reader,
             mpp=row.mpp,
         )
-        attrs = {"encoder": self.name, "embedding": "tile, cls token after the final norm"}
-        write_features(path, self._embed(pixels), table, attrs)
+        attrs = {
+            "encoder": self.name,
+            "embedding": "tile, cls token after the final norm",
+            "precision": self.precision,
+        }
+        progress = Progress(announce, row.slide_id, len(table))
+        # batch by batch, so that memory does not grow with the slide
+        with feature_writer(path, table, attrs) as writer:
+            for batch in self._batches(pixels):
+                writer.append(batch)
+                progress.advance(len(batch))
         return SlideResult(row.slide_id, "done", len(table))
 
-    def _embed(self, pixels: SlideTiles) -> np.ndarray:
-        encoder = self._built()
+    def _batches(self, pixels: SlideTiles) -> Iterator[np.ndarray]:
         loader = DataLoader(
             pixels,
             batch_size=self.batch_size,
@@ -180,20 +211,14 @@ class TileEmbedding:
             # without its own, a loader draws its workers' seed from the global generator
             generator=torch.Generator(),
         )
-        with torch.inference_mode():
-            parts = [encoder(batch.to(self.device)).float().cpu().numpy() for batch in loader]
-        return np.concatenate(parts)
+        for batch in loader:
+            with inference(self.device, self.precision):
+                embedded = self._encoder(batch.to(self.device)).float().cpu()
+            yield embedded.numpy()
 
-    def _built(self) -> nn.Module:
-        if self._encoder is None:
-            # a seeded network must not depend on, or disturb, the global generator
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(self.seed)
-                encoder: nn.Module = BACKBONES.build(self.encoder_config)
-            if self.weights is not None:
-                load_weights(encoder, self.weights)
-            self._encoder = encoder.to(self.device).eval()
-        return self._encoder
+    @functools.cached_property
+    def _encoder(self) -> nn.Module:
+        return build_encoder(self.encoder_config, self.weights, seed=self.seed, device=self.device)
 
 
 def _holds(path: Path, table: TileTable) -> bool:

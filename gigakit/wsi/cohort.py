@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,27 @@ def read_cohort(source: str | Path, *, mpp: float | None = None) -> Cohort:
         raise ConfigError("holds no slides", where=path, fix="name a folder or a csv with slides")
     _check_ids(rows)
     return Cohort(path.stem or "cohort", tuple(row for row, _ in rows))
+
+
+def read_cohorts(sources: Sequence[str | Path], *, mpp: float | None = None) -> Cohort:
+    """Read one cohort, or several as one, such as the slides that a shell's pattern names.
+
+    Several are named after the folder that holds them all.
+
+    Args:
+        sources: each as :func:`read_cohort` takes it.
+        mpp: resolution in µm/px of slides whose row gives none.
+
+    Raises:
+        ConfigError: one cannot be read, or two slides have one name.
+    """
+    cohorts = [read_cohort(source, mpp=mpp) for source in sources]
+    if len(cohorts) == 1:
+        return cohorts[0]
+    rows = [row for cohort in cohorts for row in cohort.slides]
+    _check_ids((row, str(row.path)) for row in rows)
+    folders = {Path(source).absolute().parent for source in sources}
+    return Cohort(folders.pop().name if len(folders) == 1 else "cohort", tuple(rows))
 
 
 def _read_manifest(path: Path, mpp: float | None) -> list[tuple[SlideRow, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 
 from gigakit.core.errors import StoreError
 from gigakit.core.files import atomic_path
+from gigakit.wsi.lattice import check_touching, fit_grid, stride_of
 from gigakit.wsi.tiles import TileTable, open_store, read_dataset
 
 
@@ -22,7 +24,7 @@ class FeatureSet:
     Args:
         slide_id: the slide.
         features: ``(N, D)`` float32.
-        coords: ``(N, 2)`` int64 level-0 px.
+        coords: ``(N, 2)`` level-0 px, or the unit of a file made elsewhere.
         grid: ``(N, 2)`` float64 positions in tiles.
     """
 
@@ -31,15 +33,71 @@ class FeatureSet:
     coords: np.ndarray
     grid: np.ndarray
 
+    def __post_init__(self) -> None:
+        if not len(self.features) == len(self.coords) == len(self.grid):
+            raise StoreError(
+                f"{len(self.features)} features, {len(self.coords)} coords, "
+                f"{len(self.grid)} positions",
+                where=self.slide_id,
+            )
 
-def write_features(
-    path: Path, features: np.ndarray, table: TileTable, attrs: Mapping[str, Any] | None = None
-) -> None:
-    """Write embeddings beside coordinates and grid, atomically; CLAM and TRIDENT readers open it.
+
+class FeatureWriter:
+    """Takes embeddings batch by batch, in the order of the tiles; see :func:`feature_writer`."""
+
+    def __init__(self, file: h5py.File, tiles: int, path: Path) -> None:
+        self._file, self._tiles, self._path = file, tiles, path
+        self.written = 0
+
+    def append(self, batch: np.ndarray) -> None:
+        """Write the next embeddings ``(B, D)`` as float16.
+
+        Raises:
+            StoreError: more embeddings than tiles, or a value that is not finite in float16.
+        """
+        with np.errstate(over="ignore"):
+            half = np.asarray(batch).astype(np.float16)
+        if not np.isfinite(half).all():
+            row = int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])
+            raise StoreError(
+                f"the embedding of tile {self.written + row} is not finite in float16 "
+                f"(largest value {np.abs(batch[row]).max():g})",
+                where=self._path,
+                fix="check the encoder's weights and its input normalisation",
+            )
+        end = self.written + len(half)
+        if end > self._tiles:
+            self._refuse(end)
+        if "features" not in self._file:
+            shape = (self._tiles, half.shape[1])
+            self._file.create_dataset("features", shape=shape, dtype=np.float16)
+        self._file["features"][self.written : end] = half
+        self.written = end
+
+    def finish(self) -> None:
+        """Check that every tile has its embedding.
+
+        Raises:
+            StoreError: embeddings are missing.
+        """
+        if self.written != self._tiles:
+            self._refuse(self.written)
+
+    def _refuse(self, count: int) -> None:
+        raise StoreError(f"{count} embeddings for {self._tiles} tiles", where=self._path)
+
+
+@contextlib.contextmanager
+def feature_writer(
+    path: Path, table: TileTable, attrs: Mapping[str, Any] | None = None
+) -> Iterator[FeatureWriter]:
+    """Yield what takes a slide's embeddings as they come; the file appears whole or not at all.
+
+    Embeddings (contiguous float16), coordinates and grid lie side by side; CLAM's and TRIDENT's
+    readers open it.
 
     Args:
         path: the file.
-        features: ``(N, D)``, stored as contiguous float16.
         table: the N tiles.
         attrs: facts about the encoder.
 
@@ -47,60 +105,99 @@ def write_features(
         StoreError: the number of embeddings differs from that of tiles, or a value is not finite
             in float16.
     """
-    if len(features) != len(table):
-        raise StoreError(f"{len(features)} embeddings for {len(table)} tiles", where=path)
-    with np.errstate(over="ignore"):
-        half = np.asarray(features).astype(np.float16)
-    if not np.isfinite(half).all():
-        row = int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])
-        raise StoreError(
-            f"the embedding of tile {row} is not finite in float16 "
-            f"(largest value {np.abs(features[row]).max():g})",
-            where=path,
-            fix="check the encoder's weights and its input normalisation",
-        )
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
-        file.create_dataset("features", data=half)
         table.write_into(file)
         file.attrs.update(dict(attrs or {}))
+        writer = FeatureWriter(file, len(table), path)
+        yield writer
+        writer.finish()
 
 
-def read_features(path: Path) -> FeatureSet:
-    """Read a feature file.
+def write_features(
+    path: Path, features: np.ndarray, table: TileTable, attrs: Mapping[str, Any] | None = None
+) -> None:
+    """Write embeddings ``(N, D)`` at once, as :func:`feature_writer` does."""
+    with feature_writer(path, table, attrs) as writer:
+        writer.append(features)
 
-    A file without ``grid`` (CLAM's, TRIDENT's) is fitted to the lattice that its coordinates' step
-    ``patch_size_level0`` tells.
+
+def read_features(
+    path: Path, *, step: float | None = None, places: Path | None = None
+) -> FeatureSet:
+    """Read a feature file: gigakit's, CLAM's, TRIDENT's or the PANDA release's.
+
+    Args:
+        path: HDF5 with ``features`` ``(N, D)`` or ``(1, N, D)``, ``coords`` and perhaps ``grid``.
+        step: side of a tile in the unit of ``coords``, where the file does not tell it.
+        places: another HDF5 file, whose coordinates count instead.
 
     Raises:
         StoreError: missing, damaged, of another form, not finite, or no way to tell positions.
     """
     with open_store(path) as file:
         features = read_dataset(file, "features", path, columns=-1).astype(np.float32)
+        slide_id = str(file.attrs.get("slide_id", path.stem))
+    coords, grid = read_places(places or path, step=step)
+    return FeatureSet(slide_id, features, coords, grid)
+
+
+def read_places(path: Path, *, step: float | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return coordinates ``(N, 2)`` and positions in tiles ``(N, 2)`` of an HDF5 file's tiles.
+
+    gigakit's files hold ``grid``. Others are fitted to the lattice of their coordinates, whose
+    step is the one given, ``patch_size_level0`` (TRIDENT), or ``patch_size`` times ``downsample``
+    (CLAM).
+
+    Raises:
+        StoreError: as :func:`read_features`.
+    """
+    with open_store(path) as file:
         coords = read_dataset(file, "coords", path, columns=2)
         if "grid" in file:
             grid = read_dataset(file, "grid", path, columns=2)
-        else:
-            grid = _fitted_grid(coords, file["coords"].attrs.get("patch_size_level0"), path)
-        slide_id = str(file.attrs.get("slide_id", path.stem))
-    if not len(features) == len(coords) == len(grid):
-        raise StoreError(
-            f"{len(features)} features, {len(coords)} coords, {len(grid)} positions", where=path
-        )
-    return FeatureSet(slide_id, features, coords, np.asarray(grid, dtype=np.float64))
+            return coords, np.asarray(grid, dtype=np.float64)
+        told = dict(file["coords"].attrs)
+    return coords, foreign_grid(coords, told, step=step, where=path)
 
 
-def _fitted_grid(coords: np.ndarray, step: Any, path: Path) -> np.ndarray:
-    """Return positions in tiles of a foreign file's coordinates, whose origin is not known."""
-    if step is None or not float(step) > 0:
+def foreign_grid(
+    coords: np.ndarray, told: Mapping[str, Any], *, step: float | None, where: Path
+) -> np.ndarray:
+    """Return positions in tiles of coordinates made elsewhere.
+
+    Args:
+        coords: ``(N, 2)``.
+        told: what the file says of them.
+        step: side of a tile in the unit of the coordinates; wins over what the file says.
+        where: the file.
+
+    Raises:
+        StoreError: there is no step, or the coordinates contradict it.
+    """
+    if step is not None:
+        return fit_grid(coords, step, where=where)
+    step = _told_step(told)
+    if step is None or not step > 0:
+        stride = stride_of(coords)
+        seen = f"; they lie {stride:g} px apart" if stride else ""
         raise StoreError(
-            "tells neither 'grid' nor the step 'patch_size_level0' of its coordinates",
-            where=path,
-            fix="embed the slide with gigakit, or add the attribute",
+            "tells neither 'grid' nor the side of a tile in the unit of its coordinates "
+            f"('patch_size_level0'){seen}",
+            where=where,
+            fix=f"if its tiles do not overlap: --step {stride:g}" if stride else "give --step",
         )
-    if not len(coords):
-        return np.zeros((0, 2))
-    grid: np.ndarray = (coords - coords.min(axis=0)) / float(step)
-    return grid
+    check_touching(coords, step, where)
+    size, overlap = told.get("patch_size"), told.get("overlap")
+    fraction = None if size is None or overlap is None else float(overlap) / float(size)
+    return fit_grid(coords, step, overlap=fraction, where=where)
+
+
+def _told_step(told: Mapping[str, Any]) -> float | None:
+    if "patch_size_level0" in told:
+        return float(told["patch_size_level0"])
+    if "patch_size" in told and "downsample" in told:
+        return float(told["patch_size"]) * float(np.ravel(told["downsample"])[0])
+    return None
 
 
 def read_feature_shape(path: Path) -> tuple[int, int]:
@@ -110,7 +207,9 @@ def read_feature_shape(path: Path) -> tuple[int, int]:
         StoreError: missing, damaged, or no feature file.
     """
     with open_store(path) as file:
-        if "features" not in file or file["features"].ndim != 2:  # noqa: PLR2004
-            raise StoreError("holds no embeddings (N, D)", where=path)
-        tiles, width = file["features"].shape
-    return int(tiles), int(width)
+        shape: tuple[int, ...] = file["features"].shape if "features" in file else ()
+    if len(shape) == 3 and shape[0] == 1:  # noqa: PLR2004
+        shape = shape[1:]
+    if len(shape) != 2:  # noqa: PLR2004
+        raise StoreError("holds no embeddings (N, D)", where=path)
+    return int(shape[0]), int(shape[1])

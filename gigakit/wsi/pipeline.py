@@ -130,7 +130,10 @@ def tile_cohort(
         {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
     )
     return run_cohort(
-        cohort, folder, lambda row: _tile_isolated(row, settings, folder), announce=announce
+        cohort,
+        folder,
+        isolated(lambda row: tile_slide(row, settings, folder), "tiled"),
+        announce=announce,
     )
 
 
@@ -176,17 +179,38 @@ def _line(slide: SlideResult) -> str:
     return f"{slide.slide_id}: {slide.reason or f'{slide.tiles} tiles'} ({slide.seconds:.1f} s)"
 
 
-def _tile_isolated(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
-    """Tile one slide, and turn what no one foresaw into that slide's own error."""
-    try:
-        return tile_slide(row, settings, folder)
-    except (GigakitError, OSError, MemoryError):
-        raise
-    except Exception as error:
-        LOGGER.debug("%s", row.path, exc_info=True)
-        # some libraries' messages have several lines
-        cause = " ".join(f"{type(error).__name__}: {error}".split())
-        raise SlideError(f"cannot be tiled: {cause}", where=row.path) from error
+def isolated(
+    process: Callable[[SlideRow], SlideResult], done: str
+) -> Callable[[SlideRow], SlideResult]:
+    """Return a function on one slide that turns what no one foresaw into that slide's own error.
+
+    Args:
+        process: works on one slide.
+        done: what it does to it, such as ``tiled``.
+    """
+
+    def attempt(row: SlideRow) -> SlideResult:
+        try:
+            return process(row)
+        except GigakitError as error:
+            raise _without_traceback(error) from error
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            LOGGER.debug("%s", row.path, exc_info=True)
+            # some libraries' messages have several lines
+            cause = " ".join(f"{type(error).__name__}: {error}".split())
+            raise SlideError(f"cannot be {done}: {cause}", where=row.path) from error
+
+    return attempt
+
+
+def _without_traceback(error: GigakitError) -> GigakitError:
+    """Return an error that torch brought from a worker process as it was raised there."""
+    lines = error.what.strip().splitlines()
+    if len(lines) == 1:
+        return error
+    return type(error)(lines[-1].partition(": ")[2] or lines[-1])
 
 
 def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:

@@ -178,18 +178,23 @@ def read_dataset(
 ) -> np.ndarray:
     """Return a dataset's numbers: ``(N,)``, or ``(N, columns)``; ``(N, any)`` for -1.
 
+    ``(1, N, columns)``, as some tools write, counts as ``(N, columns)``.
+
     Raises:
         StoreError: the file does not hold it, it has another form, or a value is not finite.
     """
     found = file.get(name)
     if not isinstance(found, h5py.Dataset):
         raise StoreError(f"holds no dataset '{name}'", where=path)
+    shape: tuple[int, ...] = found.shape or ()
+    if columns is not None and len(shape) == 3 and shape[0] == 1:  # noqa: PLR2004
+        shape = shape[1:]
     wanted = 1 if columns is None else 2
-    fits = len(found.shape or ()) == wanted and columns in (None, -1, found.shape[-1])
+    fits = len(shape) == wanted and columns in (None, -1, shape[-1])
     if found.dtype.kind not in "fiu" or not fits:
         raise StoreError(f"its dataset '{name}' is {found.dtype} {found.shape}", where=path)
     try:
-        values: np.ndarray = found[()]
+        values: np.ndarray = found[()].reshape(shape)
     except OSError as error:
         raise StoreError(f"its dataset '{name}' is damaged: {error}", where=path) from error
     if not np.isfinite(values).all():

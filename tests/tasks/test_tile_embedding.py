@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from gigakit.core.errors import CheckpointError, SomeSlidesFailedError, StoreError
+from gigakit.core.errors import (
+    CheckpointError,
+    SomeSlidesFailedError,
+    StoreError,
+    UnreadableSlideError,
+)
 from gigakit.nn.weights import write_safetensors
 from gigakit.registry import BACKBONES, TASKS
 from gigakit.tasks.prepared import read_prepared
@@ -149,3 +154,51 @@ def test_a_folder_of_several_encoders_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(StoreError, match="holds no feature files"):
         read_prepared(tmp_path / "empty")
+
+
+def test_precision_decides_folder_and_numbers_and_fp32_keeps_its_digest(cohort, tmp_path):
+    full, half = (run(cohort, tmp_path, precision=p) for p in ("fp32", "bf16"))
+    assert full.folder == run(cohort, tmp_path).folder != half.folder
+    one, two = (read_features(p.folder / "a.h5").features for p in (full, half))
+    assert 0 < np.abs(one - two).max() < 0.1
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_slide_that_breaks_amid_its_tiles_is_one_failed_slide(
+    cohort, tmp_path, monkeypatch, workers
+):
+    def broken(self, slide, index):
+        if index == 3:
+            raise UnreadableSlideError("is damaged there", where=slide.path, fix="copy it again")
+        return np.zeros((256, 256, 3), dtype=np.uint8)
+
+    monkeypatch.setattr(TileTable, "read", broken)
+    task = TASKS.build({**CONFIG, "num_workers": workers, "batch_size": 2})
+    _, embedded = task.process(cohort, tmp_path / "out")
+    (slide,) = embedded.slides
+    assert slide.state == "failed"
+    assert slide.reason == f"{cohort.slides[0].path}: is damaged there; copy it again"
+    assert [path.name for path in embedded.folder.iterdir() if path.suffix != ".json"] == [
+        "status.csv"
+    ]
+
+
+def test_what_no_one_foresaw_is_that_slides_own_error(cohort, tmp_path, monkeypatch):
+    def broken(self, slide, index):
+        raise RuntimeError("two\nlines")
+
+    monkeypatch.setattr(TileTable, "read", broken)
+    _, embedded = TASKS.build(CONFIG).process(cohort, tmp_path / "out")
+    assert embedded.slides[0].reason.endswith("a.png: cannot be embedded: RuntimeError: two lines")
+
+
+def test_embeddings_are_written_as_they_come(cohort, tmp_path, monkeypatch):
+    from gigakit.wsi.features import FeatureWriter
+
+    sizes = []
+    append = FeatureWriter.append
+    monkeypatch.setattr(
+        FeatureWriter, "append", lambda self, batch: (sizes.append(len(batch)), append(self, batch))
+    )
+    run(cohort, tmp_path, batch_size=4)
+    assert sizes == [4, 2]

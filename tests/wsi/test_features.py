@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gigakit.core.errors import StoreError
-from gigakit.wsi.features import read_feature_shape, read_features, write_features
+from gigakit.wsi.features import feature_writer, read_feature_shape, read_features, write_features
 from gigakit.wsi.tiles import TileTable
 
 GRID = np.array([[0.0, 0.0], [1.5, 2.0], [3.0, 2.5]])
@@ -51,6 +51,20 @@ def test_values_that_float16_cannot_hold_are_refused(tmp_path, value):
 def test_a_count_that_differs_from_the_tiles_is_refused(tmp_path):
     with pytest.raises(StoreError, match="2 embeddings for 3 tiles"):
         write_features(tmp_path / "s.h5", FEATURES[:2], TileTable.from_grid("s", GRID))
+
+
+def test_batches_make_the_same_file_as_all_at_once(file, tmp_path):
+    def write(name, *batches):
+        with feature_writer(tmp_path / name, TileTable.from_grid("s", GRID)) as writer:
+            for batch in batches:
+                writer.append(batch)
+
+    write("t.h5", FEATURES[:1], FEATURES[1:])
+    assert np.array_equal(read_features(tmp_path / "t.h5").features, FEATURES)
+    for batches in ([FEATURES[:1]], [FEATURES, FEATURES[:1]]):
+        with pytest.raises(StoreError, match=r"\d embeddings for 3 tiles"):
+            write("u.h5", *batches)
+    assert not (tmp_path / "u.h5").exists()
 
 
 def test_foreign_files_are_fitted_to_their_lattice_or_refused(file, tmp_path):

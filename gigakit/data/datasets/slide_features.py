@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import torch
 from torch.utils.data import Dataset
 
-from gigakit.core.errors import ConfigError, StoreError
+from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import fold_in, random_generator
+from gigakit.data.feature_folder import FeatureFolder
 from gigakit.data.slide_sample import Masking, SlideAugmentation, SlideSample
 from gigakit.registry import AUGMENTATIONS, DATASETS, MASKINGS
-from gigakit.wsi.features import read_features
 
 # words that keep the uses of one draw's seed apart
 _AUGMENT, _MASK, _STEP = 0, 1, 2
@@ -27,9 +27,12 @@ class SlideFeatures(Dataset[dict[str, Any]]):
     worker, batch or resumed run it is read.
 
     Args:
-        root: folder of ``<slide_id>.h5`` feature files; ``None`` in a recipe means the folder that
-            its preparation writes.
+        root: folder of ``<slide_id>.h5`` or ``.pt`` feature files, see
+            :class:`gigakit.data.feature_folder.FeatureFolder`; ``None`` in a recipe means the
+            folder that its preparation writes.
         slide_ids: the slides to use; ``None`` takes every file of the folder, by name.
+        coords: folder of HDF5 files whose coordinates count, for feature files without.
+        step: side of a tile in the unit of the coordinates, where the files do not tell it.
         views_per_slide: times an epoch visits each slide; 1 for a cohort, more for a single slide.
         augmentations: configs from AUGMENTATIONS, applied in order to the sequence.
         masking: config from MASKINGS that fixes each view's ``token_mask``; ``None`` leaves the
@@ -37,8 +40,8 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         seed: seed of augmentation, masking and of the ``seed`` handed to the objective.
 
     Raises:
-        ConfigError: no folder, or views_per_slide under 1.
-        StoreError: no feature file, a missing one, or one of another width.
+        ConfigError: no folder, views_per_slide under 1, or a step that is not positive.
+        StoreError: no feature file, or a missing one.
     """
 
     metainfo: ClassVar[dict[str, Any]] = {}
@@ -48,6 +51,8 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         *,
         root: str | None = None,
         slide_ids: Sequence[str] | None = None,
+        coords: str | None = None,
+        step: float | None = None,
         views_per_slide: int = 1,
         augmentations: Sequence[dict[str, Any]] = (),
         masking: dict[str, Any] | None = None,
@@ -63,8 +68,8 @@ class SlideFeatures(Dataset[dict[str, Any]]):
                 where="SlideFeatures.views_per_slide",
                 fix="give 1 or more",
             )
-        self.root = Path(root)
-        self.files = _feature_files(self.root, slide_ids)
+        self.folder = FeatureFolder(Path(root), coords=Path(coords) if coords else None, step=step)
+        self.files = self.folder.select(slide_ids)
         self.views_per_slide = views_per_slide
         self.augmentations: list[SlideAugmentation] = [
             AUGMENTATIONS.build(dict(augmentation)) for augmentation in augmentations
@@ -87,7 +92,7 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         """
         index, draw = key if isinstance(key, tuple) else (key, key)
         file = self.files[index % len(self.files)]
-        stored = read_features(file)
+        stored = self.folder.read(file)
         sample = SlideSample(stored.features, stored.grid)
         generator = random_generator(self.seed, _AUGMENT, draw)
         for augment in self.augmentations:
@@ -102,16 +107,3 @@ class SlideFeatures(Dataset[dict[str, Any]]):
             mask = self.masking(len(sample), random_generator(self.seed, _MASK, draw))
             item["token_mask"] = torch.from_numpy(mask)
         return item
-
-
-def _feature_files(root: Path, slide_ids: Sequence[str] | None) -> list[Path]:
-    if slide_ids is None:
-        files = sorted(root.glob("*.h5"))
-    else:
-        files = [root / f"{slide_id}.h5" for slide_id in slide_ids]
-    for file in files:
-        if not file.is_file():
-            raise StoreError("no such feature file", where=file, fix="run gigakit embed")
-    if not files:
-        raise StoreError("holds no feature files (*.h5)", where=root, fix="run gigakit embed")
-    return files
