@@ -11,13 +11,8 @@ from torch import Tensor
 
 from gigakit.core.errors import CheckpointError, ConfigError, StoreError
 from gigakit.nn.weights import read_tensors
-from gigakit.wsi.features import (
-    FeatureSet,
-    foreign_grid,
-    read_feature_shape,
-    read_features,
-    read_places,
-)
+from gigakit.wsi.features import FeatureSet, read_feature_shape, read_features, read_places
+from gigakit.wsi.lattice import foreign_grid
 
 SUFFIXES = (".h5", ".pt")
 _STEP_KEYS = ("patch_size_level0",)

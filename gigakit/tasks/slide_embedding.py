@@ -50,7 +50,8 @@ class SlideEmbedding:
         ConfigError: the encoder has no ``input_dim``, or there is no such device or precision.
 
     Source: Prov-GigaPath's released pipeline (``run_inference_with_slide_encoder``).
-    Differs: tiles are in row-major order, not in the order of a folder's listing.
+    Differs: tiles are in their file's order, row by row where gigakit made it, not in that of a
+        folder's listing; no position is out of range to the right or below.
     """
 
     def __init__(

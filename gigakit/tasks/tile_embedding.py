@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from gigakit.core.errors import NoTissueError, SomeSlidesFailedError, StoreError
+from gigakit.core.errors import NoTissueError, SomeSlidesFailedError
 from gigakit.core.files import digest8, file_sha256, write_json
 from gigakit.data.datasets.slide_tiles import SlideTiles
 from gigakit.registry import TASKS
@@ -28,7 +28,7 @@ from gigakit.tasks.inference import (
 )
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.features import feature_writer, read_feature_shape
+from gigakit.wsi.features import feature_writer, holds_features
 from gigakit.wsi.pipeline import (
     CohortResult,
     SlideResult,
@@ -39,7 +39,6 @@ from gigakit.wsi.pipeline import (
     store_root,
     tile_cohort,
 )
-from gigakit.wsi.tiles import TileTable, open_store, read_dataset
 
 LOGGER = logging.getLogger(__name__)
 
@@ -181,7 +180,7 @@ class TileEmbedding:
         if table is None:
             raise NoTissueError("has no tiles", where=row.path)
         path = folder / f"{row.slide_id}.h5"
-        if _holds(path, table):
+        if holds_features(path, table):
             return SlideResult(row.slide_id, "skipped", len(table))
         pixels = SlideTiles(
             path=row.path,
@@ -219,18 +218,3 @@ class TileEmbedding:
     @functools.cached_property
     def _encoder(self) -> nn.Module:
         return build_encoder(self.encoder_config, self.weights, seed=self.seed, device=self.device)
-
-
-def _holds(path: Path, table: TileTable) -> bool:
-    """Tell whether a feature file is whole and of these very tiles."""
-    if not path.is_file():
-        return False
-    try:
-        tiles, _ = read_feature_shape(path)
-        with open_store(path) as file:
-            coords = read_dataset(file, "coords", path, columns=2)
-            same = file.attrs.get("source_mtime_ns") == table.attrs.get("source_mtime_ns")
-    except StoreError as error:
-        LOGGER.warning("%s; it is made anew", error)
-        return False
-    return bool(same) and tiles == len(table) and np.array_equal(coords, table.coords)

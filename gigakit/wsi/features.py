@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,10 @@ import numpy as np
 
 from gigakit.core.errors import StoreError
 from gigakit.core.files import atomic_path
-from gigakit.wsi.lattice import check_touching, fit_grid, stride_of
+from gigakit.wsi.lattice import foreign_grid
 from gigakit.wsi.tiles import TileTable, open_store, read_dataset
+
+LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -160,46 +163,6 @@ def read_places(path: Path, *, step: float | None = None) -> tuple[np.ndarray, n
     return coords, foreign_grid(coords, told, step=step, where=path)
 
 
-def foreign_grid(
-    coords: np.ndarray, told: Mapping[str, Any], *, step: float | None, where: Path
-) -> np.ndarray:
-    """Return positions in tiles of coordinates made elsewhere.
-
-    Args:
-        coords: ``(N, 2)``.
-        told: what the file says of them.
-        step: side of a tile in the unit of the coordinates; wins over what the file says.
-        where: the file.
-
-    Raises:
-        StoreError: there is no step, or the coordinates contradict it.
-    """
-    if step is not None:
-        return fit_grid(coords, step, where=where)
-    step = _told_step(told)
-    if step is None or not step > 0:
-        stride = stride_of(coords)
-        seen = f"; they lie {stride:g} px apart" if stride else ""
-        raise StoreError(
-            "tells neither 'grid' nor the side of a tile in the unit of its coordinates "
-            f"('patch_size_level0'){seen}",
-            where=where,
-            fix=f"if its tiles do not overlap: --step {stride:g}" if stride else "give --step",
-        )
-    check_touching(coords, step, where)
-    size, overlap = told.get("patch_size"), told.get("overlap")
-    fraction = None if size is None or overlap is None else float(overlap) / float(size)
-    return fit_grid(coords, step, overlap=fraction, where=where)
-
-
-def _told_step(told: Mapping[str, Any]) -> float | None:
-    if "patch_size_level0" in told:
-        return float(told["patch_size_level0"])
-    if "patch_size" in told and "downsample" in told:
-        return float(told["patch_size"]) * float(np.ravel(told["downsample"])[0])
-    return None
-
-
 def read_feature_shape(path: Path) -> tuple[int, int]:
     """Return the number of tiles and the width of a feature file without reading them.
 
@@ -213,3 +176,18 @@ def read_feature_shape(path: Path) -> tuple[int, int]:
     if len(shape) != 2:  # noqa: PLR2004
         raise StoreError("holds no embeddings (N, D)", where=path)
     return int(shape[0]), int(shape[1])
+
+
+def holds_features(path: Path, table: TileTable) -> bool:
+    """Tell whether a feature file is whole and of these very tiles."""
+    if not path.is_file():
+        return False
+    try:
+        tiles, _ = read_feature_shape(path)
+        with open_store(path) as file:
+            coords = read_dataset(file, "coords", path, columns=2)
+            same = file.attrs.get("source_mtime_ns") == table.attrs.get("source_mtime_ns")
+    except StoreError as error:
+        LOGGER.warning("%s; it is made anew", error)
+        return False
+    return bool(same) and tiles == len(table) and np.array_equal(coords, table.coords)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +22,46 @@ _LARGEST_DENOMINATOR = 16
 # from so many tiles on, some must be neighbours
 _ENOUGH_TILES = 16
 _APART = 1.5
+
+
+def foreign_grid(
+    coords: np.ndarray, told: Mapping[str, Any], *, step: float | None, where: Path
+) -> np.ndarray:
+    """Return positions in tiles of coordinates made elsewhere.
+
+    Args:
+        coords: ``(N, 2)``.
+        told: what the file says of them.
+        step: side of a tile in the unit of the coordinates; wins over what the file says.
+        where: the file.
+
+    Raises:
+        StoreError: there is no step, or the coordinates contradict it.
+    """
+    if step is not None:
+        return fit_grid(coords, step, where=where)
+    step = _told_step(told)
+    if step is None or not step > 0:
+        stride = stride_of(coords)
+        seen = f"; they lie {stride:g} px apart" if stride else ""
+        raise StoreError(
+            "tells neither 'grid' nor the side of a tile in the unit of its coordinates "
+            f"('patch_size_level0'){seen}",
+            where=where,
+            fix=f"if its tiles do not overlap: --step {stride:g}" if stride else "give --step",
+        )
+    _check_touching(coords, step, where)
+    size, overlap = told.get("patch_size"), told.get("overlap")
+    fraction = None if size is None or overlap is None else float(overlap) / float(size)
+    return fit_grid(coords, step, overlap=fraction, where=where)
+
+
+def _told_step(told: Mapping[str, Any]) -> float | None:
+    if "patch_size_level0" in told:
+        return float(told["patch_size_level0"])
+    if "patch_size" in told and "downsample" in told:
+        return float(told["patch_size"]) * float(np.ravel(told["downsample"])[0])
+    return None
 
 
 def fit_grid(
@@ -51,7 +93,7 @@ def fit_grid(
     return grid
 
 
-def check_touching(coords: np.ndarray, step: float, where: Path | None = None) -> None:
+def _check_touching(coords: np.ndarray, step: float, where: Path | None = None) -> None:
     """Refuse coordinates of many tiles none of which touches another.
 
     That is how level-0 coordinates look when their step is taken to be that of the target

@@ -151,6 +151,10 @@ def test_from_a_slide_to_tile_and_slide_embeddings(call, encoders, sample, tmp_p
     assert again[0] == 0
     assert again[1].count("1 skipped") == 3
     assert again[2] == ""
+    # from the features alone it is the same work, in the same place
+    code, out, _ = call(*GIVEN, "--features", str(path.parent))
+    assert out.startswith("slides: 1 skipped; 49 tiles")
+    assert len(files(tmp_path, "slides")) == 1
 
 
 def test_one_bad_slide_does_not_stop_the_others(call, encoders, sample, shared, tmp_path):
