@@ -62,7 +62,7 @@ def with_weights(
         raise ConfigError(
             f"does not hold {_listed(missing)}",
             where=f"--weights {folder}",
-            fix=f"download what is missing; see: gigakit list recipe {loaded.name}",
+            fix=f"download what is missing; the head of {loaded.path} says from where",
         )
     return values
 

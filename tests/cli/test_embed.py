@@ -11,6 +11,7 @@ import numpy as np
 import openslide
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from gigakit.config import find_encoder, load_config
 from gigakit.nn.attention.dilated import DilatedAttention
@@ -172,6 +173,20 @@ def test_one_bad_slide_does_not_stop_the_others(call, encoders, sample, shared, 
     code, out, _ = call(*GIVEN, str(sample), str(sample.parent / "bad.svs"))
     assert code == 3
     assert out.splitlines()[-1].startswith("slides: 1 skipped")
+
+
+def test_other_layouts_of_the_same_weights_give_the_same_numbers(call, encoders, sample, tmp_path):
+    assert call(*GIVEN, "slides")[0] == 0
+    (tmp_path / "weights" / "pytorch_model.bin").unlink()
+    state = {
+        k.replace("mlp.fc1", "mlp.w12").replace("mlp.fc2", "mlp.w3"): v
+        for k, v in encoders[0].state_dict().items()
+    }
+    save_file(state, tmp_path / "weights" / "model.safetensors")
+    code, _, told = call(*GIVEN, "slides", "--batch-size", "50")
+    assert code == 0, told
+    one, two = (arrays(path)[0]["features"] for path in files(tmp_path, "features"))
+    assert np.abs(one.astype(np.float32) - two).max() < 2e-3
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -65,6 +66,18 @@ def test_the_full_published_key_maps_load_strictly(shared, tmp_path):
         report = encoder.load_state_dict(encoder_state(state), assign=True)
         assert not report.missing_keys
         assert not report.unexpected_keys
+
+
+def test_loaded_weights_give_the_published_numbers(shared):
+    folder = shared / "reference" / "slide_encoder"
+    arrays = np.load(folder / "tile_encoder_tiny.npz")
+    model = load_encoder(
+        lambda: tile_encoder(image_size=64, width=48, heads=4),
+        folder / "tile_encoder_tiny.weights.safetensors",
+    )
+    with torch.inference_mode():
+        out = model.eval()(torch.from_numpy(arrays["x"]).float())
+    assert np.abs(out.numpy() - arrays["out"]).max() < 2e-5
 
 
 @pytest.mark.parametrize("chunk", [0, 2])
