@@ -59,6 +59,8 @@ ablation = dict(
         cells=dict(
             dilated=dict(type="DilatedAttention"),
             flash=dict(type="FullAttention", backend="flash"),
+            local=dict(type="LocalAttention"),
+            linear=dict(type="LinearAttention"),
         ),
     ),
     mask_ratio=dict(key="model.mask_ratio", values=[0.5, 0.75, 0.9]),

@@ -30,7 +30,9 @@ def test_dilated_attention_is_compared_with_the_same_result(repository, tmp_path
     assert out.count("| 1,030 |") == 2
     for result in json.loads(figures.read_text()):
         assert result["largest_difference"] < 2e-6
-        assert set(result["forward"]) == {"gigakit", "published", "dense", "floor"}
+        assert set(result["forward"]) == {
+            *("gigakit", "published", "dense", "local", "linear", "floor")
+        }
     # the floor's pairs are those of the variant, but for rows of zeros
     assert result["gflop_forward"] == pytest.approx(result["gflop_floor"], rel=0.01)
 

@@ -3,7 +3,9 @@
 gigakit    ``DilatedAttention`` as registered, with the published segments
 published  the same result by the published steps: gather and pad each segment, one attention a
            branch, scatter to a dense output and log-sum-exp a branch, merge
-dense      one attention over all tokens (another result)
+dense      one attention over all tokens (another result, like the next two)
+local      ``LocalAttention``: 512 tokens on each side
+linear     ``LinearAttention``
 floor      one attention call per group of equal segments on exactly the real pairs, from inputs
            that are ready: what no way of the same result can be below
 
@@ -27,9 +29,10 @@ from attention_ways import Floor, dense, published_way
 from measure import in_turns, peak_mib
 
 from gigakit.nn.attention.dilated import DilatedAttention
+from gigakit.nn.attention.linear import LinearAttention
+from gigakit.nn.attention.local import LocalAttention
 
 HEADS, HEAD_DIM = 16, 48
-WAYS = ("gigakit", "published", "dense", "floor")
 
 
 def measure(length: int, turns: int, dense_up_to: int, dtype: torch.dtype) -> dict[str, Any]:
@@ -42,6 +45,7 @@ def measure(length: int, turns: int, dense_up_to: int, dtype: torch.dtype) -> di
     variant = DilatedAttention()
     floor = Floor(length, HEADS, HEAD_DIM, dtype=dtype)
     ways: dict[str, Callable[..., torch.Tensor]] = {"gigakit": variant, "published": published_way}
+    ways |= {"local": LocalAttention(), "linear": LinearAttention()}
     if length <= dense_up_to:
         ways["dense"] = dense
     with torch.no_grad():
@@ -77,20 +81,24 @@ def measure(length: int, turns: int, dense_up_to: int, dtype: torch.dtype) -> di
 def table(results: list[dict[str, Any]], name: str) -> str:
     """Return the Markdown table of one pass."""
     lines = [
-        "| T | GFLOP | floor, CPU s | gigakit / floor | gigakit / published | dense / gigakit "
-        "| peak MiB: gigakit / published | ratio |",
-        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| T | GFLOP | floor, CPU s | gigakit / floor | gigakit / published "
+        "| peak MiB: gigakit / published | ratio | dense / gigakit | local / gigakit "
+        "| linear / gigakit |",
+        "| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for result in results:
         ways = result[name]
         own, published, floor = (ways[way]["cpu_s"] for way in ("gigakit", "published", "floor"))
-        other = f"{ways['dense']['cpu_s'] / own:.2f}" if "dense" in ways else ""
+        others = [
+            f"{ways[way]['cpu_s'] / own:.2f}" if way in ways else ""
+            for way in ("dense", "local", "linear")
+        ]
         memory = [ways[way]["peak_mib"] for way in ("gigakit", "published")]
         gflop = result["gflop_forward"] * (1 if name == "forward" else 3.5)
         lines.append(
             f"| {result['length']:,} | {gflop:.1f} | {floor:.3f} | {own / floor:.2f} "
-            f"| {own / published:.2f} | {other} | {memory[0]:.0f} / {memory[1]:.0f} "
-            f"| {memory[0] / memory[1]:.2f} |"
+            f"| {own / published:.2f} | {memory[0]:.0f} / {memory[1]:.0f} "
+            f"| {memory[0] / memory[1]:.2f} | {' | '.join(others)} |"
         )
     return "\n".join(lines)
 

@@ -33,6 +33,7 @@ from gigakit.nn.attention.dilation import (
     plan_branch,
 )
 from gigakit.nn.attention.kernels import kernel_of
+from gigakit.nn.attention.lengths import runs_of_equal_length
 from gigakit.registry import ATTENTIONS
 
 LOGGER = logging.getLogger(__name__)
@@ -141,7 +142,9 @@ class DilatedAttention(nn.Module):
             ConfigError: padding that is not on the right.
         """
         B, T, H, _ = q.shape
-        stretches = [(0, B, T)] if key_padding_mask is None else _stretches(key_padding_mask)
+        stretches = [(0, B, T)]
+        if key_padding_mask is not None:
+            stretches = runs_of_equal_length(key_padding_mask, "DilatedAttention")
         laid_out = tuple(
             Stretch(first, end, length, self._plans(length, H, q.device.type))
             for first, end, length in stretches
@@ -234,18 +237,3 @@ def _one_of(name: str, value: Choice) -> Choice:
             fix="choose from " + ", ".join(_CHOICES[name]),
         )
     return value
-
-
-def _stretches(key_padding_mask: Tensor) -> list[tuple[int, int, int]]:
-    """Return runs of slides of one length as (first, end, length)."""
-    lengths = (~key_padding_mask).sum(dim=1)
-    positions = torch.arange(key_padding_mask.shape[1], device=lengths.device)
-    if not torch.equal(key_padding_mask, positions[None, :] >= lengths[:, None]):
-        raise ConfigError("the padding of a batch must be on the right", where="DilatedAttention")
-    found: list[tuple[int, int, int]] = []
-    for row, length in enumerate(lengths.tolist()):
-        if found and found[-1][2] == length:
-            found[-1] = (found[-1][0], row + 1, length)
-        else:
-            found.append((row, row + 1, length))
-    return found

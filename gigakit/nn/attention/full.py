@@ -44,10 +44,6 @@ class FullAttention(nn.Module):
         """Return the FLOPs of one forward over ``length`` tokens, 2 per multiply-add."""
         return 4 * length * length * heads * head_dim
 
-    def acting_branches(self, length: int) -> int:
-        """Return 1, since all tokens are linked at once; 0 where there is none."""
-        return int(length > 0)
-
     def describe(self, length: int) -> str:
         """Say what the variant does on ``length`` tokens."""
         return f"full attention over {length} tokens"
