@@ -155,7 +155,8 @@ def fill_in(values: dict[str, Any], prepared: PreparedFeatures) -> None:
             dataset.setdefault("slide_ids", prepared.slide_ids)
     values["train_dataloader"]["dataset"].setdefault("seed", values["randomness"]["seed"])
     for hook in values.get("custom_hooks", []):
-        if hook["type"] == "OverviewPictureHook" and prepared.overviews is not None:
+        shown_over = ("OverviewPictureHook", "AttentionPictureHook")
+        if hook["type"] in shown_over and prepared.overviews is not None:
             hook.setdefault("folder", str(prepared.overviews.absolute()))
 
 

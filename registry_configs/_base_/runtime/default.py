@@ -14,4 +14,6 @@ custom_hooks = [
     dict(type="CollapseHook", interval_steps=100),
     dict(type="OverviewPictureHook", slides=4),
     dict(type="ReconstructionPictureHook", slides=2),
+    dict(type="AttentionPictureHook", slides=2),
+    dict(type="AttentionPatternHook"),
 ]
