@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
@@ -118,7 +119,7 @@ class MaskedAutoencoder(BaseModel):
         """
         if token_mask is None:
             rows = lengths or _row_lengths(features, padding_mask)
-            token_mask = self._draw_mask(features.shape[:2], rows, seed, packed=bool(lengths))
+            token_mask = self._draw_mask(rows, seed, packed=lengths is not None)
             token_mask = token_mask.to(features.device)
         predictions = self._predict(features, grid, padding_mask, token_mask, lengths)
         if mode == "loss":
@@ -155,21 +156,14 @@ class MaskedAutoencoder(BaseModel):
         tiles = without_first(tokens, with_cls(lengths) if lengths else None)
         return {"features": tiles.flatten(0, 1) if padding_mask is None else tiles[~padding_mask]}
 
-    def _draw_mask(
-        self, shape: torch.Size, lengths: list[int], seed: Tensor | None, *, packed: bool
-    ) -> Tensor:
+    def _draw_mask(self, lengths: list[int], seed: Tensor | None, *, packed: bool) -> Tensor:
         if seed is None:
             raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")
         masks = [
             torch.from_numpy(random_token_mask(length, self.mask_ratio, random_generator(value)))
             for length, value in zip(lengths, seed.tolist(), strict=True)
         ]
-        if packed:
-            return torch.cat(masks)[None]
-        padded = torch.zeros(shape, dtype=torch.bool)
-        for row, mask in zip(padded, masks, strict=True):
-            row[: len(mask)] = mask
-        return padded
+        return torch.cat(masks)[None] if packed else pad_sequence(masks, batch_first=True)
 
     def _predict(
         self,
