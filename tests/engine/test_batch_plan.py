@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from resuming.comparison import differences, left_by
 from resuming.processes import SIGKILLED, Order, start
@@ -15,6 +17,7 @@ from gigakit.data.samplers.resumable import ResumableSampler
 from gigakit.data.samplers.token_budget import TokenBudget
 from gigakit.engine.batch_plan import BatchPlan
 from gigakit.engine.train import train
+from gigakit.registry import DATASETS
 
 LENGTHS = [30, 5, 80, 12, 44, 9, 61, 3, 27, 90, 18]
 
@@ -74,14 +77,14 @@ def test_another_optimiser_wrapper_is_refused(values, tmp_path):
 
 @pytest.fixture(scope="module")
 def values(feature_folder):
-    """Return a run of 7 steps of two packed batches each, one to three slides a batch."""
+    """Return a run of 7 steps of two packed batches each, two or three slides a batch."""
     return resolved(
         "tiny/slide",
         {
             "features": str(feature_folder),
             "train_dataloader.dataset.views_per_slide": 5,
             "train_dataloader.batch_sampler": {
-                "type": "TokenBudget", "max_tokens": 110, "padded": False,
+                "type": "TokenBudget", "max_tokens": 140, "padded": False,
             },
             "train_dataloader.collate_fn": {"type": "pack_slides"},
             "train_cfg.epochs": 9,
@@ -97,7 +100,8 @@ def values(feature_folder):
 def whole(values, tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
     start(Order(values, folder, folder.with_name("notes"), counts_calls=False)).finish()
-    return left_by(folder)
+    lines = (folder.with_name("notes") / "steps-0.jsonl").read_text().splitlines()
+    return {**left_by(folder), "steps": [json.loads(line)["loss"] for line in lines]}
 
 
 def test_killed_and_resumed_it_ends_bit_identical_and_reads_nothing_twice(values, whole, tmp_path):
@@ -111,12 +115,24 @@ def test_killed_and_resumed_it_ends_bit_identical_and_reads_nothing_twice(values
     assert start(order(0, 0, fault=fault)).wait() == [SIGKILLED]
     again = order(1, 2, resume=True)
     start(again).finish()
-    assert list(differences(whole, left_by(tmp_path / "run"))) == []
+    left = {key: value for key, value in whole.items() if key != "steps"}
+    assert list(differences(left, left_by(tmp_path / "run"))) == []
     used = whole["checkpoint"]["meta"]["draws"]
     read = {int(line) for line in (again.notes / "reads").read_text().split()}
     # three of seven steps were in the checkpoint, of unequal numbers of slides
     assert min(read) > 3 * 2
     assert set(range(min(read), used)) <= read
+
+
+def test_the_logged_loss_is_the_mean_over_a_steps_slides(values, whole):
+    dataset = DATASETS.build(values["train_dataloader"]["dataset"])
+    order = ResumableSampler(dataset, seed=values["randomness"]["seed"])
+    batches = iter(TokenBudget(order, max_tokens=140, padded=False))
+    rows = [row for row in whole["scalars.jsonl"] if "train/loss" in row]
+    sizes = [[len(next(batches)) for _ in losses] for losses in whole["steps"]]
+    assert any(len(set(step)) > 1 for step in sizes)
+    for row, losses, step in zip(rows, whole["steps"], sizes, strict=True):
+        assert row["train/loss"] == pytest.approx(np.average(losses, weights=step), rel=1e-6)
 
 
 def test_two_processes_equal_one(values, whole, tmp_path):
