@@ -5,7 +5,7 @@ Paper   Prov-GigaPath (Nature 2024), Methods, "Slide-level pretraining": crop 0.
         What it leaves open is marked below; docs/slide_pretraining.md has the table of choices.
 Input   slides; or, with features=DIR, feature files of tile embeddings and positions.
 Cost    86.3 M + 27.5 M parameters of the decoder; the paper used 3,072 A100 hours. On the sample 7 M
-        parameters and 210 steps, half a minute on two cores.
+        parameters and 210 steps, half a minute on a core.
 Expect  on the sample hidden tiles predicted better than by the mean embedding and by the nearest
         visible tile, see the README's table.
 Run     python tools/train.py registry_configs/gigapath_slide.py
@@ -47,13 +47,16 @@ model = dict(
 )
 
 # one small slide: enough views of it for about 200 steps of a smaller published configuration
-# (LongNet_3_layers_384_dim) and decoder, at places that stay the same: where a slide lies anywhere
-# in 1000 x 1000 cells, 200 steps do not teach which positions are near each other
+# (LongNet_3_layers_384_dim) and decoder. It stays in its place: anywhere in 1000 x 1000 cells, 200
+# steps do not teach which positions are near each other. Wavelengths of positions reach to 190
+# tiles, not to 63,000, since the slide has 11 rows
 sample = {
     "model.encoder.width": 384,
     "model.encoder.depth": 3,
     "model.decoder.width": 256,
     "model.decoder.depth": 2,
+    "model.encoder.position.temperature": 30.0,
+    "model.decoder.position.temperature": 30.0,
     "train_dataloader.dataset.augmentations.2.max_cells": 0,
     "train_dataloader.dataset.views_per_slide": 27,
     "val_dataloader.dataset.views_per_slide": 8,
