@@ -172,6 +172,7 @@ ARGUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "masking": ("MASKINGS",),
     "metrics": ("METRICS",),
     "optimizer": ("OPTIMIZERS",),
+    "order": ("AUGMENTATIONS",),
     "pipeline": ("AUGMENTATIONS",),
     "position": ("POSITIONS",),
     "reader": ("READERS",),

@@ -101,13 +101,16 @@ def _device(world_size: int, dtype: torch.dtype) -> str:
 
 
 def _batch(loop: Any, world_size: int) -> str:
-    factors = [f"{loop.dataloader.batch_size}"]
+    plan = loop.plan
+    factors = [str(plan.batch_size or plan.sampler)]
     if world_size > 1:
         factors.append(f"{world_size} ranks")
     if loop.accumulation > 1:
         factors.append(f"{loop.accumulation} accumulated")
-    product = f" ({' × '.join(factors)})" if len(factors) > 1 else ""
-    return f"{loop.draws_per_step} samples{product}"
+    product = " × ".join(factors)
+    if plan.batch_size is None:
+        return product
+    return f"{loop.draws_per_step} samples" + (f" ({product})" if len(factors) > 1 else "")
 
 
 def _wrap(line: str, width: int | None, rows: int | None = None) -> list[str]:

@@ -152,8 +152,13 @@ def fill_in(values: dict[str, Any], prepared: PreparedFeatures) -> None:
         dataset = values.get(loader, {}).get("dataset", {})
         if dataset.get("type") == "SlideFeatures" and dataset.get("root") is None:
             dataset["root"] = str(prepared.folder.absolute())
-            dataset.setdefault("slide_ids", prepared.slide_ids)
-    values["train_dataloader"]["dataset"].setdefault("seed", values["randomness"]["seed"])
+            if dataset.get("slide_ids") is None:
+                dataset["slide_ids"], dataset["lengths"] = prepared.slide_ids, prepared.lengths
+    training = values["train_dataloader"]["dataset"]
+    training.setdefault("seed", values["randomness"]["seed"])
+    if training.get("order") and "val_dataloader" in values:
+        # an encoder is asked about sequences like those it was trained on
+        values["val_dataloader"]["dataset"].setdefault("order", training["order"])
     for hook in values.get("custom_hooks", []):
         shown_over = ("OverviewPictureHook", "AttentionPictureHook")
         if hook["type"] in shown_over and prepared.overviews is not None:

@@ -31,7 +31,7 @@ def report_skipped_step(
         NonFiniteGradientError: too many steps in a row were skipped.
     """
     guard = runner.optim_wrapper
-    draws = _draws(runner, len(batches))
+    draws = runner.train_loop.plan.batches(runner.iter, processes.rank())
     values = [{name: float(loss.detach()) for name, loss in terms.items()} for terms in outputs]
     found = [
         f"rank {processes.rank()}, {_name(batch, drawn)}: {_losses(losses)}"
@@ -53,17 +53,6 @@ def report_skipped_step(
             where=runner.work_dir,
             fix=_way_out(runner),
         )
-
-
-def _draws(runner: Any, batches: int) -> list[list[int]]:
-    """Return the numbers of the draws in each batch, by which a sample can be made again."""
-    loop = runner.train_loop
-    size, ranks = loop.dataloader.batch_size, runner.world_size
-    first = loop.draws_at(loop.iter) + processes.rank()
-    return [
-        [first + (batch * size + place) * ranks for place in range(size)]
-        for batch in range(batches)
-    ]
 
 
 def _name(batch: Any, draws: Sequence[int]) -> str:

@@ -24,11 +24,15 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: list[int] | None = None) -> Tensor:
         """Return ``x`` with some samples of the batch set to zero, in training."""
         if not self.training or self.rate == 0.0:
             return x
-        keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        if lengths is None:
+            keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        else:
+            slides = torch.rand(len(lengths), device=x.device) >= self.rate
+            keep = slides.repeat_interleave(torch.tensor(lengths, device=x.device))[None, :, None]
         return x * (keep.to(x.dtype) / (1.0 - self.rate))
 
 
@@ -47,17 +51,23 @@ class SubLNAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
         self.inner_attn_ln = nn.LayerNorm(width, eps=1e-5)
 
-    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Attend within ``(B, T, D)``."""
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, lengths: list[int] | None = None
+    ) -> Tensor:
+        """Attend within ``(B, T, D)``, or within each slide of a packed ``(1, N, D)``."""
         # no name holds queries, keys and values, so they go as soon as attention returns
-        merged = self.attention(
-            *(
-                projection(x).unflatten(-1, (self.heads, -1))
-                for projection in (self.q_proj, self.k_proj, self.v_proj)
-            ),
-            key_padding_mask=key_padding_mask,
-        ).flatten(-2)
-        out: Tensor = self.out_proj(self.inner_attn_ln(merged))
+        projected = (
+            projection(x).unflatten(-1, (self.heads, -1))
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        if lengths is None:
+            merged = self.attention(*projected, key_padding_mask=key_padding_mask)
+        else:
+            slides = zip(
+                *(part.split_with_sizes(lengths, dim=1) for part in projected), strict=True
+            )
+            merged = torch.cat([self.attention(*slide) for slide in slides], dim=1)
+        out: Tensor = self.out_proj(self.inner_attn_ln(merged.flatten(-2)))
         return out
 
 
@@ -121,11 +131,20 @@ class LongNetBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Transform ``(B, T, D)``; ``key_padding_mask`` ``(B, T)`` has True at padding."""
-        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask)
-        x = x + self.drop_path(self.dropout(attended))
-        out: Tensor = x + self.drop_path(self.dropout(self.ffn(self.final_layer_norm(x))))
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, lengths: list[int] | None = None
+    ) -> Tensor:
+        """Transform tokens.
+
+        Args:
+            x: ``(B, T, D)``, or slides packed one after another, ``(1, N, D)``.
+            key_padding_mask: ``(B, T)`` bool, True = padding.
+            lengths: tokens of each slide of a packed batch, which has no padding.
+        """
+        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask, lengths)
+        x = x + self.drop_path(self.dropout(attended), lengths)
+        hidden = self.dropout(self.ffn(self.final_layer_norm(x)))
+        out: Tensor = x + self.drop_path(hidden, lengths)
         return out
 
 

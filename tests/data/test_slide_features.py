@@ -49,6 +49,28 @@ def test_without_augmentation_a_slide_is_what_is_stored(feature_folder):
     assert "token_mask" not in item
 
 
+def test_an_order_hides_the_same_tiles(feature_folder):
+    masking = {"type": "RandomTokens"}
+    kept = build(feature_folder, masking=masking)[(1, 7)]
+    ordered = build(feature_folder, masking=masking, order={"type": "TileOrder", "by": "random"})
+    item = ordered[(1, 7)]
+    assert not torch.equal(item["grid"], kept["grid"])
+
+    def hidden(view):
+        return {tuple(place) for place in view["grid"][view["token_mask"]].tolist()}
+
+    assert hidden(item) == hidden(kept)
+    assert same(item, ordered[(1, 7)])
+
+
+def test_lengths_are_known_without_reading_features(feature_folder, monkeypatch):
+    monkeypatch.setattr("gigakit.data.feature_folder.read_features", None)
+    assert build(feature_folder, views_per_slide=2).lengths == [40, 50, 60] * 2
+    assert build(feature_folder, lengths=[4, 5, 6]).lengths == [4, 5, 6]
+    with pytest.raises(ConfigError, match=r"SlideFeatures\.lengths"):
+        build(feature_folder, lengths=[4, 5])
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_batches_do_not_depend_on_the_worker_count(feature_folder, workers):
     data = build(feature_folder, augmentations=AUGMENTATIONS, views_per_slide=2)

@@ -7,15 +7,16 @@ import pytest
 import torch
 
 from gigakit.core.errors import NonFiniteGradientError
+from gigakit.engine.batch_plan import BatchPlan
 from gigakit.engine.optim_wrappers.guarded_optim_wrapper import Skip
 from gigakit.engine.skipped_steps import report_skipped_step
 
 
 @pytest.fixture
 def runner(tmp_path):
-    loop = SimpleNamespace(
-        iter=4, draws_at=lambda step: 4 * step, dataloader=SimpleNamespace(batch_size=2)
-    )
+    sampler = SimpleNamespace(start=0, draws_per_epoch=100)
+    loader = SimpleNamespace(batch_size=2, sampler=sampler)
+    loop = SimpleNamespace(plan=BatchPlan(loader, ranks=1, accumulation=2))
     guard = SimpleNamespace(
         last_skip=Skip(float("inf"), ", first in w (parameter group decay)"),
         skipped_steps=3, consecutive_skips=2, max_consecutive_skips=3,

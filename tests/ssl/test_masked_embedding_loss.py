@@ -41,6 +41,15 @@ def test_loss_is_its_formula(target, batch):
     assert loss(*batch).item() == pytest.approx(naive(target, *batch), rel=1e-5)
 
 
+@pytest.mark.parametrize("target", ["raw", "normalized", "cosine"])
+def test_packed_slides_count_alike_whatever_their_length(target, batch):
+    loss = LOSSES.build({"type": "MaskedEmbeddingLoss", "target": target})
+    parts = [[x[slide, :length] for x in batch] for slide, length in ((0, 6), (1, 4))]
+    packed = [torch.cat(column)[None] for column in zip(*parts, strict=True)]
+    expected = np.mean([naive_of_slide(target, *part) for part in parts])
+    assert loss(*packed, lengths=[6, 4]).item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_visible_tokens_do_not_matter(batch):
     predictions, features, mask = batch
     loss = LOSSES.build({"type": "MaskedEmbeddingLoss"})

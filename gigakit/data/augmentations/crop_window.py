@@ -41,4 +41,4 @@ class CropWindow:
         inside = np.all((centre >= corner) & (centre <= corner + side * self.ratio), axis=1)
         if not inside.any():
             return sample
-        return SlideSample(sample.features[inside], sample.grid[inside])
+        return sample.take(inside)

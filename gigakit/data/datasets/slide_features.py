@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,7 +18,7 @@ from gigakit.data.slide_sample import Masking, SlideAugmentation, SlideSample
 from gigakit.registry import AUGMENTATIONS, DATASETS, MASKINGS
 
 # words that keep the uses of one draw's seed apart
-_AUGMENT, _MASK, _STEP = 0, 1, 2
+_AUGMENT, _MASK, _STEP, _ORDER = 0, 1, 2, 3
 
 
 @DATASETS.register_module()
@@ -37,6 +39,11 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         augmentations: configs from AUGMENTATIONS, applied in order to the sequence.
         masking: config from MASKINGS that fixes each view's ``token_mask``; ``None`` leaves the
             choice to the objective.
+        order: config from AUGMENTATIONS that serialises the tiles at last, such as ``TileOrder``;
+            ``None`` keeps the order as stored. A ``masking`` hides the same tiles in any order. In
+            a recipe validation data without one takes that of the training data.
+        lengths: tiles of each slide in the order of ``slide_ids``; ``None`` reads them from the
+            files when a sampler asks.
         seed: seed of augmentation, masking and of the ``seed`` handed to the objective.
 
     Raises:
@@ -56,6 +63,8 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         views_per_slide: int = 1,
         augmentations: Sequence[dict[str, Any]] = (),
         masking: dict[str, Any] | None = None,
+        order: dict[str, Any] | None = None,
+        lengths: Sequence[int] | None = None,
         seed: int = 0,
     ) -> None:
         if root is None:
@@ -75,10 +84,26 @@ class SlideFeatures(Dataset[dict[str, Any]]):
             AUGMENTATIONS.build(dict(augmentation)) for augmentation in augmentations
         ]
         self.masking: Masking | None = MASKINGS.build(dict(masking)) if masking else None
+        self.order: SlideAugmentation | None = AUGMENTATIONS.build(dict(order)) if order else None
+        if lengths is not None and len(lengths) != len(self.files):
+            raise ConfigError(
+                f"{len(lengths)} lengths for {len(self.files)} slides",
+                where="SlideFeatures.lengths",
+                fix="give one for each slide, or none",
+            )
+        self._lengths = lengths
         self.seed = seed
 
     def __len__(self) -> int:
         return len(self.files) * self.views_per_slide
+
+    @functools.cached_property
+    def lengths(self) -> list[int]:
+        """Tiles that each item has before augmentation, which can only make it shorter."""
+        tiles = self._lengths
+        if tiles is None:
+            tiles = [self.folder.shape(file)[0] for file in self.files]
+        return [*tiles] * self.views_per_slide
 
     def __getitem__(self, key: int | tuple[int, int]) -> dict[str, Any]:
         """Return one view.
@@ -97,13 +122,17 @@ class SlideFeatures(Dataset[dict[str, Any]]):
         generator = random_generator(self.seed, _AUGMENT, draw)
         for augment in self.augmentations:
             sample = augment(sample, generator)
+        if self.masking is not None:
+            mask = self.masking(len(sample), random_generator(self.seed, _MASK, draw))
+            sample = replace(sample, token_mask=mask)
+        if self.order is not None:
+            sample = self.order(sample, random_generator(self.seed, _ORDER, draw))
         item: dict[str, Any] = {
             "features": torch.from_numpy(sample.features),
             "grid": torch.from_numpy(sample.grid),
             "seed": fold_in(self.seed, _STEP, draw),
             "slide_id": stored.slide_id,
         }
-        if self.masking is not None:
-            mask = self.masking(len(sample), random_generator(self.seed, _MASK, draw))
-            item["token_mask"] = torch.from_numpy(mask)
+        if sample.token_mask is not None:
+            item["token_mask"] = torch.from_numpy(sample.token_mask)
         return item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sized
 
 import numpy as np
@@ -27,22 +28,27 @@ class ResumableSampler(Sampler[tuple[int, int]]):
     """
 
     def __init__(self, dataset: Sized, *, shuffle: bool = True, seed: int | None = None) -> None:
+        self.dataset = dataset
         self.draws_per_epoch = len(dataset)
         self.shuffle = shuffle
         self.seed = seed or 0
         self.start = 0
         self.rank, self.world_size = get_dist_info()
+        self._orders: dict[int, np.ndarray] = {}
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         """Yield this rank's draws from :attr:`start` on."""
-        draw = self.start + self.rank
-        epoch, order = -1, np.arange(0)
-        while True:
-            if draw // self.draws_per_epoch != epoch:
-                epoch = draw // self.draws_per_epoch
-                order = self._order(epoch)
-            yield int(order[draw % self.draws_per_epoch]), draw
-            draw += self.world_size
+        for draw in itertools.count(self.start + self.rank, self.world_size):
+            yield self.index(draw), draw
+
+    def index(self, draw: int) -> int:
+        """Return the item that a draw visits."""
+        epoch, place = divmod(draw, self.draws_per_epoch)
+        if epoch not in self._orders:
+            # the loader reads ahead of the loop, by an epoch's border at most
+            self._orders = {e: o for e, o in self._orders.items() if abs(e - epoch) == 1}
+            self._orders[epoch] = self._order(epoch)
+        return int(self._orders[epoch][place])
 
     def _order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

@@ -93,9 +93,12 @@ class ThroughputHook(Hook):
             [self._flops(), self._tokens, self._peak], runner.world_size
         )
         steps = self._steps / seconds
+        # the loop counts a step when its hooks are done
+        made = runner.iter + 1
+        samples = runner.train_loop.draws_at(made) - runner.train_loop.draws_at(made - self._steps)
         values: dict[str, float | None] = {
             "perf/steps_per_second": steps,
-            "perf/samples_per_second": steps * runner.train_loop.draws_per_step,
+            "perf/samples_per_second": samples / seconds,
             "perf/tokens_per_second": tokens / seconds or None,
             "perf/tflops_per_second": flops / seconds / 1e12 or None,
             "perf/matmul_peak_share": flops / seconds / peak or None,
@@ -168,7 +171,11 @@ class _Clock:
 
 
 def _tokens(data: Any) -> int:
-    mask = data.get("padding_mask") if isinstance(data, Mapping) else None
+    if not isinstance(data, Mapping):
+        return 0
+    if lengths := data.get("lengths"):
+        return sum(lengths)
+    mask = data.get("padding_mask")
     return int(mask.numel() - mask.sum()) if isinstance(mask, Tensor) else 0
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from mmengine.runner.base_loop import BaseLoop
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
+from gigakit.engine.batch_plan import BatchPlan
 from gigakit.engine.skipped_steps import report_skipped_step
 from gigakit.registry import LOOPS
 
@@ -25,6 +26,10 @@ class PretrainLoop(BaseLoop):
 
         steps_per_epoch = ceil(draws_per_epoch / (batch_size × ranks × accumulative_counts))
         max_iters       = min(max_steps, epochs × steps_per_epoch)
+
+    A batch sampler may cut batches of unequal numbers of samples. Then steps_per_epoch are those of
+    the first epoch, and each batch's loss counts by its samples: a step's loss is the mean over all
+    its samples, however they are divided among batches and ranks.
 
     A resumed run tells the sampler where to start, so nothing is read again, even where the number
     of draws in a step has changed.
@@ -66,30 +71,17 @@ class PretrainLoop(BaseLoop):
         self.val_interval_steps, self.val_at_end = val_interval_steps, val_at_end
         self.stop_training = False
         self._iter = self._epoch = 0
-        self._known_step = self._known_draws = 0
         self._validated_at: int | None = None
         self.accumulation = _accumulation(runner.optim_wrapper)
-        sampler = self.dataloader.sampler
-        if not hasattr(sampler, "start") or not hasattr(sampler, "draws_per_epoch"):
-            raise ConfigError(
-                f"{type(sampler).__name__} cannot be resumed",
-                where="train_dataloader.sampler",
-                fix='use dict(type="ResumableSampler")',
-            )
-        if sampler.draws_per_epoch < 1:
-            raise ConfigError("the dataset is empty", where="train_dataloader.dataset")
+        self.plan = BatchPlan(
+            self.dataloader, ranks=runner.world_size, accumulation=self.accumulation
+        )
+        self.steps_per_epoch = self.plan.steps_per_epoch
 
     @property
-    def draws_per_step(self) -> int:
-        """Samples that all ranks together use in one optimiser step."""
-        ranks: int = self.runner.world_size
-        return int(self.dataloader.batch_size) * ranks * self.accumulation
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of one epoch."""
-        draws: int = self.dataloader.sampler.draws_per_epoch
-        return math.ceil(draws / self.draws_per_step)
+    def draws_per_step(self) -> int | str:
+        """Samples that all ranks together use in one optimiser step, or what limits them."""
+        return self.plan.draws_per_step
 
     @property
     def max_iters(self) -> int:
@@ -114,15 +106,21 @@ class PretrainLoop(BaseLoop):
 
     def draws_at(self, step: int) -> int:
         """Return the draws that all ranks together have used after a number of steps."""
-        return self._known_draws + (step - self._known_step) * self.draws_per_step
+        return self.plan.draws_at(step)
 
     def go_on(self, step: int, draws: int) -> None:
         """Start after ``step`` steps, which have used ``draws`` draws."""
-        self._iter = self._known_step = step
-        self._known_draws = draws
+        self._iter = step
+        self.plan.go_on(step, draws)
 
     def run(self) -> torch.nn.Module:
         """Train, validate, and return the model."""
+        if self.plan.batch_size is None and not hasattr(self.runner.optim_wrapper, "loss_weight"):
+            raise ConfigError(
+                "does not weigh batches by their samples",
+                where="optim_wrapper.type",
+                fix="use GuardedOptimWrapper with a batch sampler",
+            )
         self.runner.call_hook("before_train")
         self.runner.call_hook("before_train_epoch")
         if 0 < self._iter < self.max_iters and self.validates_at(self._iter):
@@ -145,20 +143,22 @@ class PretrainLoop(BaseLoop):
         return model
 
     def _batches(self) -> Iterator[Any]:
-        self.dataloader.sampler.start = self.draws_at(self._iter)
+        self.plan.sampler.start = self.draws_at(self._iter)
         return iter(self.dataloader)
 
     def _run_step(self, batches: list[Any]) -> None:
         place = {"batch_idx": self._iter, "data_batch": batches[0]}
         self.runner.call_hook("before_train_iter", **place)
-        outputs = [
-            self.runner.model.train_step(batch, optim_wrapper=self.runner.optim_wrapper)
-            for batch in batches
-        ]
-        if getattr(self.runner.optim_wrapper, "last_skip", None) is not None:
+        optim_wrapper = self.runner.optim_wrapper
+        weights = self.plan.weights(self._iter, self.runner.rank)
+        outputs = []
+        for batch, weight in zip(batches, weights, strict=True):
+            optim_wrapper.loss_weight = weight
+            outputs.append(self.runner.model.train_step(batch, optim_wrapper=optim_wrapper))
+        if getattr(optim_wrapper, "last_skip", None) is not None:
             report_skipped_step(self.runner, batches, outputs)
         try:
-            self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs))
+            self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs, weights))
         finally:
             # the step is made, whatever a hook decides after it
             self._iter += 1
@@ -186,10 +186,15 @@ def _accumulation(optim_wrapper: Any) -> int:
     return int(getattr(optim_wrapper, "_accumulative_counts", 1))
 
 
-def _mean(outputs: list[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+def _mean(outputs: list[dict[str, Tensor]], weights: list[float]) -> dict[str, Tensor]:
     """Average the losses over an accumulation window and over the ranks."""
     if len(outputs) == 1 and processes.world_size() == 1:
         return outputs[0]
     names = list(outputs[0])
-    values = torch.stack([torch.stack([out[name].detach() for name in names]) for out in outputs])
+    values = torch.stack(
+        [
+            torch.stack([out[name].detach() for name in names]) * weight
+            for out, weight in zip(outputs, weights, strict=True)
+        ]
+    )
     return dict(zip(names, processes.mean(values.float().mean(dim=0)), strict=True))

@@ -89,6 +89,8 @@ class GuardedOptimWrapper(OptimWrapper):
         self.skipped_steps = self.consecutive_skips = 0
         self.last_skip: Skip | None = None
         self._losses: list[Tensor] = []
+        # by what the next batch's loss counts; the loop sets it where batches differ in samples
+        self.loss_weight = 1.0
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Start counting batches; the loop counts optimiser steps."""
@@ -105,6 +107,11 @@ class GuardedOptimWrapper(OptimWrapper):
             torch.autocast(device, dtype=torch.bfloat16, enabled=bf16),
         ):
             yield
+
+    def scale_loss(self, loss: Tensor) -> Tensor:
+        """Divide a loss by the batches of a step, and weigh it by its share of their samples."""
+        scaled: Tensor = super().scale_loss(loss)
+        return scaled if self.loss_weight == 1.0 else scaled * self.loss_weight
 
     def backward(self, loss: Tensor, **kwargs: Any) -> None:
         """Propagate the loss back, and remember it for the decision."""

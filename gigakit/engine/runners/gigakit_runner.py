@@ -280,7 +280,7 @@ class GigakitRunner(Runner):
         before, now = self._draws_per_step_before, self.train_loop.draws_per_step
         if before != now:
             self.logger.warning(
-                "a step took %d samples before the resume and takes %d now: the result is not that "
+                "a step took %s samples before the resume and takes %s now: the result is not that "
                 "of an uninterrupted run",
                 before,
                 now,

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
 from gigakit.nn.blocks import LongNetBlock, initialise
+from gigakit.nn.packing import prepend, with_cls
 from gigakit.registry import ATTENTIONS, BACKBONES, POSITIONS
 
 
@@ -147,10 +148,19 @@ class LongNet(nn.Module):
         return self.pool(x, padding_mask)
 
     def tokens(
-        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+        self,
+        features: Tensor,
+        grid: Tensor,
+        *,
+        padding_mask: Tensor | None = None,
+        lengths: list[int] | None = None,
     ) -> Tensor:
-        """Return all tokens ``(B, 1 + L, D)`` after both final norms, cls first."""
-        x = self._last(features, grid, padding_mask)
+        """Return all tokens ``(B, 1 + L, D)`` after both final norms, cls first.
+
+        With ``lengths`` the slides are packed one after another, ``(1, N, input_dim)``, and so are
+        their tokens, ``(1, N + slides, D)``, each slide's cls before its own.
+        """
+        x = self._last(features, grid, padding_mask, lengths)
         normed: Tensor = self.norm(self.encoder.layer_norm(x))
         return normed
 
@@ -185,28 +195,39 @@ class LongNet(nn.Module):
         normed: Tensor = self.norm(pooled)
         return normed
 
-    def embed(self, features: Tensor, grid: Tensor) -> Tensor:
+    def embed(self, features: Tensor, grid: Tensor, *, lengths: list[int] | None = None) -> Tensor:
         """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``."""
         # under autocast the residual stream keeps the parameters' precision, as published
         x = self.patch_embed.proj(features).to(self.cls_token.dtype)
         x = x + self.position(grid, self.width).to(x.dtype)
-        return torch.cat([self.cls_token.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+        return prepend(self.cls_token, x, lengths)
 
     def _hidden(
-        self, features: Tensor, grid: Tensor, padding_mask: Tensor | None
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor | None,
+        lengths: list[int] | None = None,
     ) -> Iterator[Tensor]:
         """Yield the tokens ``(B, 1 + L, D)`` as embedded, then after each block."""
         if padding_mask is not None:
             # cls is never padding
             padding_mask = nn.functional.pad(padding_mask, (1, 0), value=False)
-        x = self.dropout(self.embed(features, grid))
+        x = self.dropout(self.embed(features, grid, lengths=lengths))
+        lengths = with_cls(lengths) if lengths else None
         yield x
         for block in self.encoder.layers:
-            x = block(x, padding_mask)
+            x = block(x, padding_mask, lengths)
             yield x
 
-    def _last(self, features: Tensor, grid: Tensor, padding_mask: Tensor | None) -> Tensor:
+    def _last(
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor | None,
+        lengths: list[int] | None = None,
+    ) -> Tensor:
         """Return the tokens after the last block."""
-        for x in self._hidden(features, grid, padding_mask):
+        for x in self._hidden(features, grid, padding_mask, lengths):
             last = x
         return last

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from gigakit.nn.blocks import LongNetBlock, initialise
+from gigakit.nn.packing import first_tokens, prepend, with_cls, without_first
 from gigakit.registry import ATTENTIONS, HEADS, POSITIONS
 
 
@@ -65,30 +66,42 @@ class MaskedDecoder(nn.Module):
         nn.init.normal_(self.mask_token, std=0.02)
 
     def forward(
-        self, tokens: Tensor, grid: Tensor, token_mask: Tensor, padding_mask: Tensor
+        self,
+        tokens: Tensor,
+        grid: Tensor,
+        token_mask: Tensor,
+        padding_mask: Tensor | None = None,
+        lengths: list[int] | None = None,
     ) -> Tensor:
         """Predict embeddings.
 
         Args:
             tokens: ``(B, 1 + V, input_dim)`` encoder output, cls first, each slide's visible tiles
-                in reading order.
+                in the order of the sequence.
             grid: ``(B, L, 2)`` positions of all tiles.
             token_mask: ``(B, L)`` bool, True = masked out.
-            padding_mask: ``(B, L)`` bool, True = padding, on the right.
+            padding_mask: ``(B, L)`` bool, True = padding, on the right; ``None`` for none.
+            lengths: tiles of each slide where slides are packed one after another, B = 1.
 
         Returns:
             ``(B, L, output_dim)``; what stands at padding has no meaning.
         """
         encoded = self.embed(tokens)
-        visible = ~(token_mask | padding_mask)
-        # the i-th visible tile of a slide is its i-th encoded token
+        visible = ~token_mask if padding_mask is None else ~(token_mask | padding_mask)
+        seen = None
+        if lengths is not None:
+            seen = with_cls(
+                [int(slide.sum()) for slide in visible.split_with_sizes(lengths, dim=1)]
+            )
+        # the i-th visible tile of a sequence is its i-th encoded token
         rank = (visible.cumsum(dim=1) - 1).clamp(min=0)
-        placed = torch.take_along_dim(encoded[:, 1:], rank.unsqueeze(-1), dim=1)
+        placed = torch.take_along_dim(without_first(encoded, seen), rank.unsqueeze(-1), dim=1)
         x = torch.where(visible.unsqueeze(-1), placed, self.mask_token.to(placed.dtype))
         x = x + self.position(grid, self.width).to(x.dtype)
-        x = torch.cat([encoded[:, :1], x], dim=1)
-        padding = nn.functional.pad(padding_mask, (1, 0), value=False)
+        x = prepend(first_tokens(encoded, seen), x, lengths)
+        padding = None if padding_mask is None else nn.functional.pad(padding_mask, (1, 0))
+        both = with_cls(lengths) if lengths else None
         for block in self.blocks:
-            x = block(x, padding)
-        predictions: Tensor = self.predict(self.norm(x[:, 1:]))
+            x = block(x, padding, both)
+        predictions: Tensor = self.predict(self.norm(without_first(x, both)))
         return predictions

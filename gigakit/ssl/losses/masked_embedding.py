@@ -45,13 +45,20 @@ class MaskedEmbeddingLoss(nn.Module):
             )
         self.target = target
 
-    def forward(self, predictions: Tensor, features: Tensor, token_mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        predictions: Tensor,
+        features: Tensor,
+        token_mask: Tensor,
+        lengths: list[int] | None = None,
+    ) -> Tensor:
         """Return the mean over the slides of their masked tokens' mean; 0 where none is masked.
 
         Args:
             predictions: ``(B, L, D)``.
             features: ``(B, L, D)``.
             token_mask: ``(B, L)`` bool, True = masked out.
+            lengths: tokens of each slide where slides are packed one after another, B = 1.
         """
         predicted, true = predictions[token_mask].float(), features[token_mask].float()
         if self.target == "cosine":
@@ -60,8 +67,12 @@ class MaskedEmbeddingLoss(nn.Module):
             if self.target == "normalized":
                 true = (true - true.mean(-1, keepdim=True)) / _deviation(true)
             per_token = (predicted - true).square().mean(dim=-1)
-        per_slide = token_mask.sum(dim=1, keepdim=True).clamp(min=1)
-        weight = (token_mask / per_slide / len(token_mask))[token_mask]
+        slides = token_mask.split_with_sizes(lengths, dim=1) if lengths else [token_mask]
+        per_slide = [slide.sum(dim=1, keepdim=True).clamp(min=1) for slide in slides]
+        count = len(lengths or token_mask)
+        weight = torch.cat(
+            [slide / masked / count for slide, masked in zip(slides, per_slide, strict=True)], dim=1
+        )[token_mask]
         return (per_token * weight).sum()
 
     @torch.no_grad()

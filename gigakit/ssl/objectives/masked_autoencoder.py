@@ -1,6 +1,7 @@
 """Masked autoencoding of a slide's tile embeddings: the slide encoder's pretraining.
 
-Shapes: B slides, L tiles of the longest slide, V visible tiles of the fullest one, D width.
+Shapes: B slides, L tiles of the longest slide, V visible tiles of the fullest one, D width. Packed
+slides follow one another in one sequence: B is 1 and L the tiles of all.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from typing import Any, Literal, Protocol
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
 from gigakit.core.token_masks import random_token_mask
+from gigakit.nn.packing import with_cls, without_first
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
 
@@ -26,9 +29,14 @@ class SlideEncoder(Protocol):
     width: int
 
     def tokens(
-        self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
+        self,
+        features: Tensor,
+        grid: Tensor,
+        *,
+        padding_mask: Tensor | None = None,
+        lengths: list[int] | None = None,
     ) -> Tensor:
-        """Return all tokens ``(B, 1 + L, D)``, cls first."""
+        """Return all tokens ``(B, 1 + L, D)``, each slide's cls first."""
         ...
 
 
@@ -85,10 +93,11 @@ class MaskedAutoencoder(BaseModel):
         self,
         features: Tensor,
         grid: Tensor,
-        padding_mask: Tensor,
+        padding_mask: Tensor | None = None,
         seed: Tensor | None = None,
         token_mask: Tensor | None = None,
         slide_id: list[str] | None = None,
+        lengths: list[int] | None = None,
         mode: Mode = "tensor",
     ) -> Tensor | dict[str, Tensor] | list[dict[str, Any]]:
         """Predict the embeddings of hidden tiles.
@@ -96,10 +105,11 @@ class MaskedAutoencoder(BaseModel):
         Args:
             features: ``(B, L, D)`` tile embeddings.
             grid: ``(B, L, 2)`` positions in tiles.
-            padding_mask: ``(B, L)`` bool, True = padding, on the right.
-            seed: ``(B,)`` int64 that fixes each slide's mask where ``token_mask`` is not given.
+            padding_mask: ``(B, L)`` bool, True = padding, on the right; ``None`` for none.
+            seed: ``(slides,)`` int64, each slide's mask where ``token_mask`` is not given.
             token_mask: ``(B, L)`` bool, True = masked out.
             slide_id: names of the slides, carried to the predictions.
+            lengths: tiles of each slide of a packed batch, whose tensors have B = 1.
             mode: ``loss`` returns ``{"loss": ()}``; ``predict`` one dict a slide with ``slide_id``,
                 ``features``, ``grid``, ``token_mask`` and ``prediction`` in the units of the
                 embeddings, padding removed; ``tensor`` the raw predictions ``(B, L, D)``.
@@ -108,64 +118,100 @@ class MaskedAutoencoder(BaseModel):
             ConfigError: neither ``seed`` nor ``token_mask`` is given.
         """
         if token_mask is None:
-            token_mask = self._draw_mask(padding_mask, seed)
-        predictions = self._predict(features, grid, padding_mask, token_mask)
+            rows = lengths or _row_lengths(features, padding_mask)
+            token_mask = self._draw_mask(rows, seed, packed=lengths is not None)
+            token_mask = token_mask.to(features.device)
+        predictions = self._predict(features, grid, padding_mask, token_mask, lengths)
         if mode == "loss":
-            return {"loss": self.loss(predictions, features, token_mask)}
+            return {"loss": self.loss(predictions, features, token_mask, lengths)}
         if mode == "tensor":
             return predictions
-        visible = ~(token_mask | padding_mask)
-        raw = self.loss.to_raw(predictions, features, visible)
-        names = slide_id or [""] * len(features)
-        return [
-            {
-                "slide_id": names[b],
-                "features": features[b, :length],
-                "grid": grid[b, :length],
-                "token_mask": token_mask[b, :length],
-                "prediction": raw[b, :length],
-            }
-            for b, length in enumerate((~padding_mask).sum(dim=1).tolist())
-        ]
+        columns = {
+            "features": features,
+            "grid": grid,
+            "token_mask": token_mask,
+            "prediction": predictions,
+        }
+        slides = _unbatched(columns, lengths, padding_mask)
+        for slide, name in zip(slides, slide_id or [""] * len(slides), strict=True):
+            slide["prediction"] = self.loss.to_raw(
+                slide["prediction"][None], slide["features"][None], ~slide["token_mask"][None]
+            )[0]
+            slide["slide_id"] = name
+        return slides
 
     def health(
         self,
         features: Tensor,
         grid: Tensor,
-        padding_mask: Tensor,
+        padding_mask: Tensor | None = None,
+        lengths: list[int] | None = None,
         **_others: Any,
     ) -> dict[str, Tensor]:
         """Return the encoder's tokens of all tiles, ``(tiles, D)``, none of them hidden.
 
         Tokens and not slides: views of one slide may well be alike.
         """
-        tokens = self.encoder.tokens(features, grid, padding_mask=padding_mask)[:, 1:]
-        return {"features": tokens[~padding_mask]}
+        tokens = self.encoder.tokens(features, grid, padding_mask=padding_mask, lengths=lengths)
+        tiles = without_first(tokens, with_cls(lengths) if lengths else None)
+        return {"features": tiles.flatten(0, 1) if padding_mask is None else tiles[~padding_mask]}
 
-    def _draw_mask(self, padding_mask: Tensor, seed: Tensor | None) -> Tensor:
+    def _draw_mask(self, lengths: list[int], seed: Tensor | None, *, packed: bool) -> Tensor:
         if seed is None:
             raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")
-        mask = torch.zeros(padding_mask.shape, dtype=torch.bool)
-        lengths = (~padding_mask).sum(dim=1).tolist()
-        for row, (length, value) in enumerate(zip(lengths, seed.tolist(), strict=True)):
-            drawn = random_token_mask(length, self.mask_ratio, random_generator(value))
-            mask[row, :length] = torch.from_numpy(drawn)
-        return mask.to(padding_mask.device)
+        masks = [
+            torch.from_numpy(random_token_mask(length, self.mask_ratio, random_generator(value)))
+            for length, value in zip(lengths, seed.tolist(), strict=True)
+        ]
+        return torch.cat(masks)[None] if packed else pad_sequence(masks, batch_first=True)
 
     def _predict(
-        self, features: Tensor, grid: Tensor, padding_mask: Tensor, token_mask: Tensor
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor | None,
+        token_mask: Tensor,
+        lengths: list[int] | None,
     ) -> Tensor:
-        visible = ~(token_mask | padding_mask)
-        order_BV, padding_BV = _visible_first(visible)
-        visible_BVD = torch.take_along_dim(features, order_BV.unsqueeze(-1), dim=1)
-        tokens = self.encoder.tokens(
-            # the slots beyond a slide's visible tiles index hidden ones: they must not leak
-            visible_BVD.masked_fill(padding_BV.unsqueeze(-1), 0.0),
-            torch.take_along_dim(grid, order_BV.unsqueeze(-1), dim=1),
-            padding_mask=padding_BV,
-        )
-        predictions: Tensor = self.decoder(tokens, grid, token_mask, padding_mask)
+        if lengths is not None:
+            visible = ~token_mask
+            tokens = self.encoder.tokens(
+                features[visible][None],
+                grid[visible][None],
+                lengths=[int(slide.sum()) for slide in visible.split_with_sizes(lengths, dim=1)],
+            )
+        else:
+            visible = ~token_mask if padding_mask is None else ~(token_mask | padding_mask)
+            order_BV, padding_BV = _visible_first(visible)
+            visible_BVD = torch.take_along_dim(features, order_BV.unsqueeze(-1), dim=1)
+            tokens = self.encoder.tokens(
+                # the slots beyond a slide's visible tiles index hidden ones: they must not leak
+                visible_BVD.masked_fill(padding_BV.unsqueeze(-1), 0.0),
+                torch.take_along_dim(grid, order_BV.unsqueeze(-1), dim=1),
+                padding_mask=padding_BV,
+            )
+        predictions: Tensor = self.decoder(tokens, grid, token_mask, padding_mask, lengths)
         return predictions
+
+
+def _row_lengths(features: Tensor, padding_mask: Tensor | None) -> list[int]:
+    if padding_mask is None:
+        return [features.shape[1]] * len(features)
+    lengths: list[int] = (~padding_mask).sum(dim=1).tolist()
+    return lengths
+
+
+def _unbatched(
+    columns: dict[str, Tensor], lengths: list[int] | None, padding_mask: Tensor | None
+) -> list[dict[str, Any]]:
+    """Return each slide's own rows of batched tensors, padding removed."""
+    if lengths is not None:
+        parts = {name: x.split_with_sizes(lengths, dim=1) for name, x in columns.items()}
+        return [{name: x[slide][0] for name, x in parts.items()} for slide in range(len(lengths))]
+    rows = _row_lengths(columns["features"], padding_mask)
+    return [
+        {name: x[row, :length] for name, x in columns.items()} for row, length in enumerate(rows)
+    ]
 
 
 def _visible_first(visible: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,18 +15,21 @@ preparation = dict(
 )
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=4,  # the paper's, of each device
+    batch_sampler=None,  # or dict(type="TokenBudget", max_tokens=...) in place of batch_size
     num_workers=0,
     sampler=dict(type="ResumableSampler", shuffle=True),
-    collate_fn=dict(type="pad_slides"),
+    collate_fn=dict(type="pad_slides"),  # or pack_slides
     dataset=dict(
         type="SlideFeatures",
         views_per_slide=1,
         augmentations=[
+            # the paper's 0.875; not stated is of what: here the sides of the tissue's box
             dict(type="CropWindow", ratio=0.875),
             dict(type="FlipGrid", p=0.5),
             dict(type="ShiftGrid", grid_size=1000),
         ],
+        order=None,  # not stated; as stored: rows of the slide before the flip
     ),
 )
 

@@ -46,6 +46,17 @@ def test_one_bad_batch_spoils_its_accumulation_window():
     assert torch.equal(weight.detach(), torch.zeros(2))
 
 
+def test_batches_count_by_their_weights():
+    # one sample in the first batch, three in the second: the step is the mean of four
+    samples = torch.tensor([8.0, 1.0, 2.0, 5.0])
+    weight = torch.nn.Parameter(torch.zeros(()))
+    guard = wrapper(weight, accumulative_counts=2)
+    for batch in (samples[:1], samples[1:]):
+        guard.loss_weight = len(batch) * 2 / len(samples)
+        guard.update_params((weight * batch).mean())
+    assert weight.item() == pytest.approx(-samples.mean().item())
+
+
 def test_clipping_is_torchs():
     weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
     guard = wrapper(weights[0], clip_grad={"max_norm": 0.5})

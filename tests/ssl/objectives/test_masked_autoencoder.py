@@ -8,7 +8,7 @@ import torch
 from contracts.objective import ObjectiveContract
 
 from gigakit.core.errors import ConfigError
-from gigakit.registry import OBJECTIVES
+from gigakit.registry import DATASETS, FUNCTIONS, OBJECTIVES
 
 CONFIG = {
     "type": "MaskedAutoencoder",
@@ -41,9 +41,13 @@ def batch(lengths=(12, 7), seeds=(3, 4)):
     }
 
 
+def drawn(model, lengths, seed):
+    return model._draw_mask(lengths, seed, packed=False)
+
+
 def test_the_loss_is_that_of_the_predictions_at_hidden_tiles():
     model, given = build().eval(), batch()
-    mask = model._draw_mask(given["padding_mask"], given["seed"])
+    mask = drawn(model, [12, 7], given["seed"])
     predictions = model(**given, mode="tensor")
     assert predictions.shape == (2, 12, 6)
     errors = (predictions - given["features"]).square().mean(dim=-1)
@@ -53,7 +57,7 @@ def test_the_loss_is_that_of_the_predictions_at_hidden_tiles():
 
 def test_hidden_embeddings_reach_neither_predictions_nor_padding():
     model, given = build().eval(), batch()
-    mask = model._draw_mask(given["padding_mask"], given["seed"])
+    mask = drawn(model, [12, 7], given["seed"])
     before = model(**given)
     given["features"] = torch.where(
         (mask | given["padding_mask"])[..., None], torch.tensor(1e3), given["features"]
@@ -65,18 +69,18 @@ def test_hidden_embeddings_reach_neither_predictions_nor_padding():
 
 def test_a_slides_mask_depends_on_its_seed_alone():
     model = build()
-    both = model._draw_mask(batch()["padding_mask"], torch.tensor([3, 4]))
-    alone = model._draw_mask(torch.zeros(1, 7, dtype=torch.bool), torch.tensor([4]))
+    both = drawn(model, [12, 7], torch.tensor([3, 4]))
+    alone = drawn(model, [7], torch.tensor([4]))
     assert torch.equal(both[1, :7], alone[0])
     assert not both[1, 7:].any()
-    other = model._draw_mask(torch.zeros(1, 12, dtype=torch.bool), torch.tensor([5]))
+    other = drawn(model, [12], torch.tensor([5]))
     assert not torch.equal(both[:1], other)
 
 
 @pytest.mark.parametrize(("ratio", "hidden"), [(0.5, 6), (0.75, 9), (0.9, 11)])
 def test_the_mask_ratio_decides_how_many_tiles_are_hidden(ratio, hidden):
     model = build(mask_ratio=ratio)
-    mask = model._draw_mask(torch.zeros(1, 12, dtype=torch.bool), torch.tensor([1]))
+    mask = drawn(model, [12], torch.tensor([1]))
     assert mask.sum() == hidden
 
 
@@ -93,6 +97,82 @@ def test_a_batch_predicts_what_its_slides_predict_alone():
     )
     assert (together[1]["prediction"] - alone[0]["prediction"]).abs().max() < 1e-5
     assert torch.equal(together[1]["token_mask"], alone[0]["token_mask"])
+
+
+LIGHT = {"type": "LightDecoder", "width": 16, "heads": 4, "neighbours": 5}
+
+
+@pytest.mark.parametrize("decoder", [CONFIG["decoder"], LIGHT])
+def test_packed_slides_have_the_loss_gradients_and_predictions_of_padded_ones(decoder):
+    model = build(decoder=decoder).double()
+    generator = torch.Generator().manual_seed(2)
+    samples = [
+        {
+            "features": torch.randn(length, 6, generator=generator, dtype=torch.float64),
+            "grid": torch.rand(length, 2, generator=generator, dtype=torch.float64) * 9,
+            "seed": length,
+            "slide_id": f"s{length}",
+        }
+        for length in (12, 1, 7, 33)
+    ]
+    found = []
+    for collate in ("pad_slides", "pack_slides"):
+        given = FUNCTIONS.get(collate)(samples)
+        loss = model(**given, mode="loss")["loss"]
+        shown = model.health(**given)["features"]
+        found.append((loss, *torch.autograd.grad(loss, list(model.parameters())), shown))
+        found[-1] += tuple(
+            entry["prediction"][entry["token_mask"]] for entry in model(**given, mode="predict")
+        )
+    for padded, packed in zip(*found, strict=True):
+        assert padded.shape == packed.shape
+        assert padded.numel() == 0 or (padded - packed).abs().max() < 1e-12
+
+
+def test_hidden_embeddings_of_packed_slides_do_not_reach_predictions():
+    model = build().eval()
+    given = {
+        "features": torch.randn(1, 19, 6), "grid": torch.rand(1, 19, 2) * 9, "lengths": [12, 7],
+        "token_mask": torch.arange(19)[None] % 3 > 0,
+    }  # fmt: skip
+    before = model(**given)
+    given["features"] = given["features"].masked_fill(given["token_mask"][..., None], 1e3)
+    assert torch.equal(model(**given), before)
+
+
+def test_the_encoder_sees_augmented_positions_of_visible_tiles(feature_folder, monkeypatch):
+    data = DATASETS.build(
+        {
+            "type": "SlideFeatures", "root": str(feature_folder),
+            "augmentations": [
+                {"type": "CropWindow"}, {"type": "FlipGrid", "p": 1.0}, {"type": "ShiftGrid"},
+            ],
+        }
+    )  # fmt: skip
+    stored, view = (
+        DATASETS.build({"type": "SlideFeatures", "root": str(feature_folder)})[0],
+        data[0],
+    )
+    model = build(input_dim=12)
+    seen = {}
+    for part, name in ((model.encoder, "tokens"), (model.decoder, "forward")):
+        whole = getattr(part, name)
+
+        def record(*given, _whole=whole, _name=name, **more):
+            seen[_name] = given
+            return _whole(*given, **more)
+
+        monkeypatch.setattr(part, name, record)
+    model(**FUNCTIONS.get("pad_slides")([view]), mode="loss")
+    features, grid = (x[0] for x in seen["tokens"])
+    assert 0 < len(grid) < len(view["grid"])
+    # the place of a tile is known by its embedding
+    for x, place in zip(features, grid, strict=True):
+        (tile,) = (view["features"] == x).all(dim=1).nonzero().flatten().tolist()
+        assert torch.equal(place, view["grid"][tile])
+        (original,) = (stored["features"] == x).all(dim=1).nonzero().flatten().tolist()
+        assert not torch.equal(place, stored["grid"][original])
+    assert torch.equal(seen["forward"][1][0], view["grid"])
 
 
 def test_gradients_reach_every_parameter_that_the_loss_can_see():
