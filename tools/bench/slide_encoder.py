@@ -33,7 +33,9 @@ from gigakit.nn.attention.dilated import DilatedAttention
 from gigakit.registry import BACKBONES
 
 TILE_WIDTH, WIDTH, HEADS = 1536, 768, 16
-IN_TURNS_UP_TO = 5000
+IN_TURNS_UP_TO = 2000
+# beyond this a backward pass without checkpoints needs more memory than a workstation has to spare
+ALL_WAYS_UP_TO = 5000
 Pass = Callable[[], object]
 
 
@@ -104,15 +106,15 @@ def measure(length: int, turns: int, depth: int) -> list[dict[str, Any]]:
             "published": forward(published, tiles),
         },
         "forward+backward": {
-            "gigakit": both(plain, tiles),
-            "published": both(published, tiles),
             "checkpoint": both(again, tiles),
             "checkpoint bf16": both(again, tiles, bf16=True),
         },
     }
-    exact = passes["forward"]["gigakit"]()
-    error = (passes["forward"]["bf16"]().float() - exact).abs().max()  # type: ignore[attr-defined]
-    print(f"T = {length}: bf16 differs by at most {error / exact.abs().max():.1e} of the largest")  # type: ignore[attr-defined]
+    if length <= ALL_WAYS_UP_TO:
+        passes["forward+backward"] |= {
+            "gigakit": both(plain, tiles),
+            "published": both(published, tiles),
+        }
     records = []
     for name, ways in passes.items():
         work = gflop_of(length, depth) * (1 if name == "forward" else 3)
@@ -121,7 +123,9 @@ def measure(length: int, turns: int, depth: int) -> list[dict[str, Any]]:
             results = {way: (times[way], peak_mib(ways[way])) for way in ways}
         else:
             results = {way: once(ways[way]) for way in ways}
-        records += [record(length, name, way, work, *results[way]) for way in ways]
+        for way in ways:
+            records.append(record(length, name, way, work, *results[way]))
+            print(json.dumps(records[-1]), flush=True)
     return records
 
 
@@ -153,15 +157,16 @@ def table(records: list[dict[str, Any]], rate: float) -> str:
         "| ---: | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for r in records:
-        own = next(
-            o
+        base = [
+            o["cpu_s"]
             for o in records
             if (o["length"], o["pass"], o["way"]) == (r["length"], r["pass"], "gigakit")
-        )
+        ]
+        ratio = f"{r['cpu_s'] / base[0]:.2f}" if base else ""
         floor = r["gflop"] * 1e9 / rate
         lines.append(
             f"| {r['length']:,} | {r['pass']} | {r['way']} | {r['gflop']:,.0f} | {floor:.2f} "
-            f"| {r['cpu_s']:.2f} | {r['cpu_s'] / floor:.2f} | {r['cpu_s'] / own['cpu_s']:.2f} "
+            f"| {r['cpu_s']:.2f} | {r['cpu_s'] / floor:.2f} | {ratio} "
             f"| {r['peak_mib']:,.0f} |"
         )
     return "\n".join(lines)
