@@ -106,8 +106,10 @@ ablation = dict(
         ),
     ),
 )
-# overlapping tiles and scaled segments, so that several branches of dilated attention act
+# overlapping tiles, scaled segments and a short reach, so that several branches of dilated attention
+# act and local attention is local
 ablation_sample = {
     "preparation.tiler.overlap": 0.5,
     "model.encoder.attention.segment_lengths": [16, 32, 64, 128, 256],
+    "ablation.attention.cells.local.reach": 8,
 }

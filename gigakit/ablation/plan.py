@@ -90,7 +90,7 @@ def make_plan(
     """
     if not choices or seeds < 1:
         raise ConfigError("no axis, or no seed, is named", fix="try --attention dilated,flash")
-    base = load_config(recipe, _with_sample_section(recipe, overrides))
+    base = load_config(recipe, with_sample_section(recipe, overrides))
     digest = digest8({"values": base.values, "sample": base.values.get("cohort") == "sample"})
     runs = []
     for chosen in itertools.product(*choices):
@@ -98,7 +98,7 @@ def make_plan(
         cell = ",".join(f"{name}={_safe(label)}" for name, label in labels.items())
         for seed in range(seeds):
             setting = (
-                *_with_sample_section(recipe, overrides),
+                *with_sample_section(recipe, overrides),
                 *(f"{choice.axis.key}={choice.value!r}" for choice in chosen),
                 f"randomness.seed={seed}",
             )
@@ -119,7 +119,8 @@ def config_digest(loaded: LoadedConfig) -> str:
     return digest8(values)
 
 
-def _with_sample_section(recipe: str, overrides: Sequence[str]) -> tuple[str, ...]:
+def with_sample_section(recipe: str, overrides: Sequence[str]) -> tuple[str, ...]:
+    """Return overrides with the recipe's ``ablation_sample`` first, where the sample is used."""
     loaded = load_config(recipe, overrides)
     if loaded.values.get("cohort") != "sample":
         return tuple(overrides)

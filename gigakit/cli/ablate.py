@@ -32,7 +32,7 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
     axes = recipe_axes(load_config(recipe).values)
 
     def ablate(**given: Any) -> None:
-        _ablate(axes, given)
+        _ablate(given)
 
     ablate.__doc__ = _ablate.__doc__
     fixed = list(inspect.signature(_signature, eval_str=True).parameters.values())
@@ -60,19 +60,23 @@ def _signature(
     """Only the parameters count: they are the options that every recipe's command has."""
 
 
-def _ablate(axes: dict[str, Axis], given: dict[str, Any]) -> None:
+def _ablate(given: dict[str, Any]) -> None:
     """Train every cell at the same budget and data order; print and write one table.
 
     A finished cell is skipped, so the same command completes what an earlier one began.
     """
-    from gigakit.ablation.axes import choose, free_axis
+    from gigakit.ablation.axes import choose, free_axis, recipe_axes
     from gigakit.ablation.execution import run_plan
-    from gigakit.ablation.plan import make_plan
+    from gigakit.ablation.plan import make_plan, with_sample_section
     from gigakit.ablation.report import HEADER, collect, table_rows, write_report
     from gigakit.config import catalogue_of, load_config
     from gigakit.core.errors import GigakitError
 
-    known = catalogue_of(load_config(given["config"], given["overrides"] or ()))
+    overrides = with_sample_section(given["config"], given["overrides"] or ())
+    loaded = load_config(given["config"], overrides)
+    known = catalogue_of(loaded)
+    # overrides may change cells too
+    axes = recipe_axes(loaded.values)
     choices = [choose(axis, given[name], known) for name, axis in axes.items() if given[name]]
     choices += [choose(*free_axis(text), known) for text in given["axis"] or ()]
     plan = make_plan(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gigakit.ablation.axes import choose, free_axis, recipe_axes, split_values
+from gigakit.ablation.plan import with_sample_section
+from gigakit.config import load_config
 from gigakit.core.errors import ConfigError
 
 RECIPE = {
@@ -60,3 +62,13 @@ def test_any_key_can_be_an_axis():
 
 def test_commas_inside_brackets_do_not_split():
     assert split_values("1,(2,3),[4, 5]") == ["1", "(2,3)", "[4, 5]"]
+
+
+def test_the_samples_section_changes_cells_too():
+    loaded = load_config("gigapath_slide", with_sample_section("gigapath_slide", ()))
+    cells = recipe_axes(loaded.values)["attention"].cells
+    assert cells["local"] == {"type": "LocalAttention", "reach": 8}
+    own = with_sample_section("gigapath_slide", ("cohort='slides.csv'",))
+    assert recipe_axes(load_config("gigapath_slide", own).values)["attention"].cells["local"] == {
+        "type": "LocalAttention"
+    }
