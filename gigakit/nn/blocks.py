@@ -5,11 +5,14 @@ Shapes: B slides, T tokens, D width, H heads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.attention.sequence_parallel import TokenSplit
 
 
 class DropPath(nn.Module):
@@ -22,11 +25,16 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return ``x`` with some samples of the batch set to zero, in training."""
+    def forward(self, x: Tensor, split: TokenSplit | None = None) -> Tensor:
+        """Return ``x`` with some samples of the batch set to zero, in training.
+
+        All processes that hold parts of a sample drop it together.
+        """
         if not self.training or self.rate == 0.0:
             return x
         keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        if split is not None:
+            keep = split.agreed(keep)
         return x * (keep.to(x.dtype) / (1.0 - self.rate))
 
 
@@ -45,15 +53,32 @@ class SubLNAttention(nn.Module):
         self.out_proj = nn.Linear(width, width)
         self.inner_attn_ln = nn.LayerNorm(width, eps=1e-5)
 
-    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Attend within ``(B, T, D)``."""
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, split: TokenSplit | None = None
+    ) -> Tensor:
+        """Attend within ``(B, T, D)``, or where ``split`` is given within all processes' tokens.
+
+        Raises:
+            ConfigError: the attention variant needs whole slides.
+        """
         q, k, v = (
             projection(x).unflatten(-1, (self.heads, -1))
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        merged = self.attention(q, k, v, key_padding_mask=key_padding_mask).flatten(-2)
+        merged = self.attention(q, k, v, **self._given(key_padding_mask, split)).flatten(-2)
         out: Tensor = self.out_proj(self.inner_attn_ln(merged))
         return out
+
+    def _given(self, key_padding_mask: Tensor | None, split: TokenSplit | None) -> dict[str, Any]:
+        if split is None:
+            return {"key_padding_mask": key_padding_mask}
+        if not getattr(self.attention, "takes_split", False):
+            raise ConfigError(
+                f"{type(self.attention).__name__} needs whole slides, not parts on each process",
+                where="sequence_parallel",
+                fix="choose DilatedAttention; with one segment as long as the slide it is full",
+            )
+        return {"key_padding_mask": key_padding_mask, "split": split}
 
 
 class SubLNFeedForward(nn.Module):
@@ -106,11 +131,20 @@ class LongNetBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x: Tensor, key_padding_mask: Tensor | None = None) -> Tensor:
-        """Transform ``(B, T, D)``; ``key_padding_mask`` ``(B, T)`` has True at padding."""
-        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask)
-        x = x + self.drop_path(self.dropout(attended))
-        out: Tensor = x + self.drop_path(self.dropout(self.ffn(self.final_layer_norm(x))))
+    def forward(
+        self, x: Tensor, key_padding_mask: Tensor | None = None, split: TokenSplit | None = None
+    ) -> Tensor:
+        """Transform tokens.
+
+        Args:
+            x: ``(B, T, D)``.
+            key_padding_mask: ``(B, T)`` with True at padding.
+            split: how slides lie over processes, of whose tokens these are this one's.
+        """
+        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask, split)
+        x = x + self.drop_path(self.dropout(attended), split)
+        fed = self.dropout(self.ffn(self.final_layer_norm(x)))
+        out: Tensor = x + self.drop_path(fed, split)
         return out
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.attention.sequence_parallel import TokenSplit, split_tokens
 from gigakit.nn.blocks import LongNetBlock, initialise
 from gigakit.registry import ATTENTIONS, BACKBONES, POSITIONS
 
@@ -48,6 +49,9 @@ class _Blocks(nn.Module):
 @BACKBONES.register_module()
 class LongNet(nn.Module):
     """Encode a slide's sequence of tile embeddings, with a cls token, by dilated attention.
+
+    Inside :func:`~gigakit.nn.attention.sequence_parallel.sequence_parallel` each process gives its
+    own part of the tiles and gets whole slides' embeddings, or the tokens of its part.
 
     The state dict has the published names and shapes (247 tensors at depth 12), so published
     weights load strictly as they are.
@@ -124,16 +128,18 @@ class LongNet(nn.Module):
         Returns:
             ``(B, D)``: cls after both final norms, or the mean over tiles and then the last norm.
         """
-        x = self.encoder.layer_norm(self._hidden(features, grid, padding_mask)[-1])
-        return self.pool(x, padding_mask)
+        split = split_tokens(features, padding_mask)
+        x = self.encoder.layer_norm(self._hidden(features, grid, padding_mask, split=split)[-1])
+        return self.pool(x, padding_mask, split)
 
     def tokens(
         self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
     ) -> Tensor:
         """Return all tokens ``(B, 1 + L, D)`` after both final norms, cls first."""
-        x = self._hidden(features, grid, padding_mask)[-1]
+        split = split_tokens(features, padding_mask)
+        x = self._hidden(features, grid, padding_mask, split=split)[-1]
         normed: Tensor = self.norm(self.encoder.layer_norm(x))
-        return normed
+        return normed if split is None else split.with_cls(normed)
 
     def all_layers(
         self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
@@ -143,12 +149,17 @@ class LongNet(nn.Module):
         As published, these depth + 1 embeddings skip the encoder's own final norm, so the last one
         is not what :meth:`forward` returns.
         """
-        hidden = self._hidden(features, grid, padding_mask, keep_all=True)
-        return [self.pool(x, padding_mask) for x in hidden]
+        split = split_tokens(features, padding_mask)
+        hidden = self._hidden(features, grid, padding_mask, keep_all=True, split=split)
+        return [self.pool(x, padding_mask, split) for x in hidden]
 
-    def pool(self, x: Tensor, padding_mask: Tensor | None = None) -> Tensor:
+    def pool(
+        self, x: Tensor, padding_mask: Tensor | None = None, split: TokenSplit | None = None
+    ) -> Tensor:
         """Reduce tokens ``(B, 1 + L, D)`` to ``(B, D)`` by the pooling chosen, then normalise."""
-        if self.pooling == "cls":
+        if split is not None:
+            pooled = split.cls(x) if self.pooling == "cls" else split.mean_of_tiles(x, padding_mask)
+        elif self.pooling == "cls":
             pooled = x[:, 0]
         elif padding_mask is None:
             pooled = x[:, 1:].mean(dim=1)
@@ -158,21 +169,28 @@ class LongNet(nn.Module):
         normed: Tensor = self.norm(pooled)
         return normed
 
-    def embed(self, features: Tensor, grid: Tensor) -> Tensor:
-        """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``."""
+    def embed(self, features: Tensor, grid: Tensor, split: TokenSplit | None = None) -> Tensor:
+        """Project tiles, add positions, prepend cls, which the first process has: ``(B, T, D)``."""
         x = self.patch_embed.proj(features)
         x = x + self.position(grid, self.width).to(x.dtype)
-        return torch.cat([self.cls_token.to(x.dtype).expand(len(x), -1, -1), x], dim=1)
+        cls = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
+        return torch.cat([cls if split is None else cls[:, : split.cls_tokens], x], dim=1)
 
     def _hidden(
-        self, features: Tensor, grid: Tensor, padding_mask: Tensor | None, keep_all: bool = False
+        self,
+        features: Tensor,
+        grid: Tensor,
+        padding_mask: Tensor | None,
+        keep_all: bool = False,
+        split: TokenSplit | None = None,
     ) -> list[Tensor]:
         if padding_mask is not None:
             # cls is never padding
-            padding_mask = nn.functional.pad(padding_mask, (1, 0), value=False)
-        x = self.dropout(self.embed(features, grid))
+            cls_tokens = 1 if split is None else split.cls_tokens
+            padding_mask = nn.functional.pad(padding_mask, (cls_tokens, 0), value=False)
+        x = self.dropout(self.embed(features, grid, split))
         hidden = [x]
         for block in self.encoder.layers:
-            x = block(x, padding_mask)
+            x = block(x, padding_mask, split)
             hidden = [*hidden, x] if keep_all else [x]
         return hidden
