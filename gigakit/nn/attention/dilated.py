@@ -151,10 +151,11 @@ class DilatedAttention(nn.Module):
         Raises:
             ConfigError: padding that is not on the right.
         """
+        laid_out: tuple[Stretch, ...]
         if split is None:
             laid_out = self._stretches(q, key_padding_mask)
         else:
-            laid_out = tuple(split.stretches(q, self._plans))
+            laid_out = split.stretches(q, self._plans)
         backend = resolve_backend(self.backend, q.device, q.dtype, need_lse=True)
         kernel = kernel_of(backend, q.device.type)
         settings = Settings(laid_out, kernel, self.merge, self.merge_gradient)

@@ -20,8 +20,8 @@ Differs: any length, split and segment, while the paper and the published code n
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
@@ -92,6 +92,14 @@ class TokenSplit:
     group: dist.ProcessGroup
     rank: int
     lengths: tuple[tuple[int, ...], ...]
+    _laid_out: dict[Hashable, tuple[SplitStretch, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    @property
+    def processes(self) -> int:
+        """The number of processes in the group."""
+        return dist.get_world_size(self.group)
 
     @property
     def cls_tokens(self) -> int:
@@ -126,13 +134,17 @@ class TokenSplit:
         dist.broadcast(values, group=self.group, group_src=0)
         return values
 
-    def stretches(self, q: Tensor, plans: Callable[..., Branches]) -> Iterator[SplitStretch]:
-        """Yield the slides that are split alike, with what this process computes and exchanges.
+    def total(self, values: Tensor) -> Tensor:
+        """Return the sum over processes, of numbers that need no gradient."""
+        return _summed(values, self.group)
+
+    def stretches(self, q: Tensor, plans: Callable[..., Branches]) -> tuple[SplitStretch, ...]:
+        """Return the slides that are split alike, with what this process computes and exchanges.
 
         Args:
             q: queries ``(B, T, H, head dimension)`` of this process.
             plans: returns the branches for a length, a number of heads and a device's type, on the
-                tokens from a first to an end.
+                tokens from a first to an end; the blocks of a model share one.
 
         Raises:
             ConfigError: not the tokens of this split.
@@ -144,18 +156,25 @@ class TokenSplit:
                 f"of up to {longest}",
                 where="DilatedAttention",
             )
+        key = (plans, q.shape[2], q.device.type)
+        if key not in self._laid_out:
+            self._laid_out[key] = tuple(self._lay_out(q.shape[2], q.device.type, plans))
+        return self._laid_out[key]
+
+    def _lay_out(
+        self, heads: int, device_type: str, plans: Callable[..., Branches]
+    ) -> Iterator[SplitStretch]:
         for first, end, parts in runs(self.lengths):
             bounds = (0, *accumulate(parts))
-            if not bounds[-1]:
-                continue
-            of_all = tuple(
-                plans(bounds[-1], q.shape[2], q.device.type, *bounds[rank : rank + 2])
-                for rank in range(len(parts))
-            )
-            plan = plan_split(bounds, self.rank, of_all)
-            yield SplitStretch(
-                first, end, parts[self.rank], plan.branches, plan, self.group, self.rank
-            )
+            if bounds[-1]:
+                of_all = tuple(
+                    plans(bounds[-1], heads, device_type, *bounds[rank : rank + 2])
+                    for rank in range(len(parts))
+                )
+                plan = plan_split(bounds, self.rank, of_all)
+                yield SplitStretch(
+                    first, end, parts[self.rank], plan.branches, plan, self.group, self.rank
+                )
 
 
 def split_tokens(

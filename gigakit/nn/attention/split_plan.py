@@ -10,7 +10,6 @@ Shapes: B slides, T tokens, H heads, D head dimension, m picked rows of a segmen
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -49,7 +48,6 @@ class SplitPlan(NamedTuple):
     exchanges: bool
 
 
-@functools.lru_cache(maxsize=64)
 def plan_split(bounds: tuple[int, ...], rank: int, plans: tuple[Branches, ...]) -> SplitPlan:
     """Lay out what one process computes, reads and serves.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gigakit.nn.attention.sequence_parallel import split_tokens
 from gigakit.nn.blocks import LongNetBlock, initialise
 from gigakit.registry import ATTENTIONS, HEADS, POSITIONS
 
@@ -86,9 +87,12 @@ class MaskedDecoder(nn.Module):
         placed = torch.take_along_dim(encoded[:, 1:], rank.unsqueeze(-1), dim=1)
         x = torch.where(visible.unsqueeze(-1), placed, self.mask_token.to(placed.dtype))
         x = x + self.position(grid, self.width).to(x.dtype)
-        x = torch.cat([encoded[:, :1], x], dim=1)
-        padding = nn.functional.pad(padding_mask, (1, 0), value=False)
+        # of slides that lie on several processes, the first has cls
+        split = split_tokens(grid, padding_mask)
+        cls_tokens = 1 if split is None else split.cls_tokens
+        x = torch.cat([encoded[:, :cls_tokens], x], dim=1)
+        padding = nn.functional.pad(padding_mask, (cls_tokens, 0), value=False)
         for block in self.blocks:
-            x = block(x, padding)
-        predictions: Tensor = self.predict(self.norm(x[:, 1:]))
+            x = block(x, padding, split)
+        predictions: Tensor = self.predict(self.norm(x[:, cls_tokens:]))
         return predictions

@@ -45,13 +45,20 @@ class MaskedEmbeddingLoss(nn.Module):
             )
         self.target = target
 
-    def forward(self, predictions: Tensor, features: Tensor, token_mask: Tensor) -> Tensor:
+    def forward(
+        self,
+        predictions: Tensor,
+        features: Tensor,
+        token_mask: Tensor,
+        masked: Tensor | None = None,
+    ) -> Tensor:
         """Return the mean over the slides of their masked tokens' mean; 0 where none is masked.
 
         Args:
             predictions: ``(B, L, D)``.
             features: ``(B, L, D)``.
             token_mask: ``(B, L)`` bool, True = masked out.
+            masked: ``(B,)`` masked tokens of whole slides, where these are parts of them.
         """
         predicted, true = predictions[token_mask].float(), features[token_mask].float()
         if self.target == "cosine":
@@ -60,8 +67,8 @@ class MaskedEmbeddingLoss(nn.Module):
             if self.target == "normalized":
                 true = (true - true.mean(-1, keepdim=True)) / _deviation(true)
             per_token = (predicted - true).square().mean(dim=-1)
-        per_slide = token_mask.sum(dim=1, keepdim=True).clamp(min=1)
-        weight = (token_mask / per_slide / len(token_mask))[token_mask]
+        per_slide = token_mask.sum(dim=1) if masked is None else masked
+        weight = (token_mask / per_slide.clamp(min=1).unsqueeze(1) / len(token_mask))[token_mask]
         return (per_token * weight).sum()
 
     @torch.no_grad()

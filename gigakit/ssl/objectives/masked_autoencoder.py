@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
 from gigakit.core.token_masks import random_token_mask
+from gigakit.nn.attention.sequence_parallel import TokenSplit, split_tokens
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
 
@@ -40,6 +41,10 @@ class MaskedAutoencoder(BaseModel):
     before attention cuts it into segments. The decoder sees all positions, with a learned token in
     place of what is hidden. The mask of a view follows from the ``seed`` of its batch entry, so it
     depends neither on the batch it is in nor on the rank that computes it.
+
+    Inside :func:`~gigakit.nn.attention.sequence_parallel.sequence_parallel` each process gives its
+    own part of the slides. The mean of the processes' losses, and of their gradients, is that of
+    whole slides.
 
     Args:
         encoder: config from BACKBONES of the slide encoder; its ``input_dim`` comes from here.
@@ -107,13 +112,20 @@ class MaskedAutoencoder(BaseModel):
         Raises:
             ConfigError: neither ``seed`` nor ``token_mask`` is given.
         """
+        split = split_tokens(features, padding_mask, cls_tokens=0)
         if token_mask is None:
-            token_mask = self._draw_mask(padding_mask, seed)
+            token_mask = self._draw_mask(padding_mask, seed, split)
         predictions = self._predict(features, grid, padding_mask, token_mask)
         if mode == "loss":
-            return {"loss": self.loss(predictions, features, token_mask)}
+            return {"loss": self._loss(predictions, features, token_mask, split)}
         if mode == "tensor":
             return predictions
+        if split is not None and self.loss.target != "raw":
+            raise ConfigError(
+                "predictions in the units of the embeddings need whole slides",
+                where="MaskedAutoencoder",
+                fix="take mode='tensor', or the target 'raw'",
+            )
         visible = ~(token_mask | padding_mask)
         raw = self.loss.to_raw(predictions, features, visible)
         names = slide_id or [""] * len(features)
@@ -142,14 +154,25 @@ class MaskedAutoencoder(BaseModel):
         tokens = self.encoder.tokens(features, grid, padding_mask=padding_mask)[:, 1:]
         return {"features": tokens[~padding_mask]}
 
-    def _draw_mask(self, padding_mask: Tensor, seed: Tensor | None) -> Tensor:
+    def _loss(
+        self, predictions: Tensor, features: Tensor, token_mask: Tensor, split: TokenSplit | None
+    ) -> Tensor:
+        masked = None if split is None else split.total(token_mask.sum(dim=1))
+        loss: Tensor = self.loss(predictions, features, token_mask, masked)
+        return loss if split is None else loss * split.processes
+
+    def _draw_mask(
+        self, padding_mask: Tensor, seed: Tensor | None, split: TokenSplit | None = None
+    ) -> Tensor:
         if seed is None:
             raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")
         mask = torch.zeros(padding_mask.shape, dtype=torch.bool)
         lengths = (~padding_mask).sum(dim=1).tolist()
         for row, (length, value) in enumerate(zip(lengths, seed.tolist(), strict=True)):
-            drawn = random_token_mask(length, self.mask_ratio, random_generator(value))
-            mask[row, :length] = torch.from_numpy(drawn)
+            parts, rank = ((length,), 0) if split is None else (split.lengths[row], split.rank)
+            drawn = random_token_mask(sum(parts), self.mask_ratio, random_generator(value))
+            first = sum(parts[:rank])
+            mask[row, :length] = torch.from_numpy(drawn[first : first + length])
         return mask.to(padding_mask.device)
 
     def _predict(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import multiprocessing
 import random
 import socket
@@ -12,12 +13,13 @@ from itertools import accumulate
 import pytest
 import torch
 import torch.distributed as dist
+from torch.utils.checkpoint import checkpoint
 
 from gigakit.core.errors import ConfigError
 from gigakit.nn.attention.sequence_parallel import TokenSplit, own_part, sequence_parallel
 from gigakit.nn.backbones.longnet import LongNet
 from gigakit.nn.blocks import DropPath
-from gigakit.registry import ATTENTIONS
+from gigakit.registry import ATTENTIONS, OBJECTIVES
 
 RANKS = 4
 PATIENCE_S = 120
@@ -227,6 +229,9 @@ def loss_of(model, how, features, grid):
 def encode(groups, ranks, how, pooling, length):
     group = groups[ranks]
     model = encoder(pooling=pooling)
+    for block in model.encoder.layers:
+        # blocks are computed again in the backward, where nothing says that slides are split
+        block.forward = functools.partial(checkpoint, block.forward, use_reentrant=False)
     # processes of one group share a slide, groups have their own
     features, grid = slide(dist.get_rank() // ranks, length)
     with sequence_parallel(group):
@@ -337,6 +342,74 @@ def test_data_parallel_wrappers_and_drop_path_go_together_with_it(on_ranks):
         for gradient, first in zip(of_rank["gradients"], found[0]["gradients"], strict=True):
             assert torch.equal(gradient, first)
     assert 0 < found[0]["kept"].count_nonzero() < 64
+
+
+def autoencoder(target="normalized"):
+    torch.manual_seed(5)
+    attention = {
+        "type": "DilatedAttention", "segment_lengths": [40, 130], "dilation_ratios": [1, 3],
+    }  # fmt: skip
+    shape = {"width": 16, "depth": 1, "heads": 4, "attention": attention}
+    model = OBJECTIVES.build(
+        {
+            "type": "MaskedAutoencoder",
+            "encoder": {"type": "LongNet", "dropout": 0.0, "drop_path": 0.0, **shape},
+            "decoder": {"type": "MaskedDecoder", **shape},
+            "loss": {"type": "MaskedEmbeddingLoss", "target": target},
+            "input_dim": 6,
+        }
+    )
+    return model.double()
+
+
+def batch(lengths=(150, 77)):
+    features, grid = slide(11, max(lengths), slides=len(lengths))
+    padding = torch.arange(max(lengths))[None] >= torch.tensor(lengths)[:, None]
+    seed = torch.tensor([3, 4])
+    return {"features": features, "grid": grid, "padding_mask": padding, "seed": seed}
+
+
+def pretrain(groups):
+    """Return losses, gradients and predictions of a masked autoencoder on parts of two slides."""
+    model, given = autoencoder(), batch()
+    mine = {"seed": given.pop("seed")}
+    with sequence_parallel(groups[4]):
+        part = own_part(150)
+        mine |= {name: x[:, part] for name, x in given.items()}
+        loss = model(**mine, mode="loss")["loss"]
+        with torch.no_grad():
+            predictions = model(**mine)
+            predicted = [x["prediction"] for x in autoencoder("raw")(**mine, mode="predict")]
+            try:
+                model(**mine, mode="predict")
+            except ConfigError as error:
+                refusal = str(error)
+    loss.backward()
+    gradients = []
+    for parameter in model.parameters():
+        dist.all_reduce(parameter.grad)
+        gradients.append(parameter.grad / RANKS)
+    return loss.item(), gradients, predictions, predicted, refusal
+
+
+def test_the_masked_autoencoder_hides_and_predicts_the_same_tiles(on_ranks):
+    found = on_ranks(pretrain)
+    model, given = autoencoder(), batch()
+    loss = model(**given, mode="loss")["loss"]
+    loss.backward()
+    assert sum(value for value, *_ in found) / RANKS == pytest.approx(loss.item(), abs=1e-6)
+    for _, gradients, *_ in found:
+        for gradient, parameter in zip(gradients, model.parameters(), strict=True):
+            # the loss itself is a float32
+            assert (gradient - parameter.grad).abs().max() < 1e-6
+    together = torch.cat([predictions for _, _, predictions, *_ in found], dim=1)
+    real = ~given["padding_mask"]
+    assert (together - model(**given))[real].abs().max() < 1e-10
+    raw = autoencoder("raw")(**given, mode="predict")
+    for row, whole in enumerate(raw):
+        parts = torch.cat([predicted[row] for *_, predicted, _ in found])
+        assert (parts - whole["prediction"]).abs().max() < 1e-10
+    assert all("need whole slides" in refusal for *_, refusal in found)
 
 
 def refused(groups):
