@@ -5,13 +5,18 @@ Shapes: B slides, T tokens, D width, H heads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.attention.sequence_parallel import TokenSplit
 
 _TOKENS_AT_ONCE = 8192
+# packed slides' lengths, or how slides lie over processes
+Layout = list[int] | TokenSplit
 
 
 class DropPath(nn.Module):
@@ -24,15 +29,21 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor, lengths: list[int] | None = None) -> Tensor:
-        """Return ``x`` with some samples of the batch set to zero, in training."""
+    def forward(self, x: Tensor, layout: Layout | None = None) -> Tensor:
+        """Return ``x`` with some samples of the batch set to zero, in training.
+
+        Each slide of a packed batch is a sample. All processes that hold parts of a sample drop it
+        together.
+        """
         if not self.training or self.rate == 0.0:
             return x
-        if lengths is None:
-            keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        if isinstance(layout, list):
+            slides = torch.rand(len(layout), device=x.device) >= self.rate
+            keep = slides.repeat_interleave(torch.tensor(layout, device=x.device))[None, :, None]
         else:
-            slides = torch.rand(len(lengths), device=x.device) >= self.rate
-            keep = slides.repeat_interleave(torch.tensor(lengths, device=x.device))[None, :, None]
+            keep = torch.rand(x.shape[0], *[1] * (x.dim() - 1), device=x.device) >= self.rate
+        if isinstance(layout, TokenSplit):
+            keep = layout.agreed(keep)
         return x * (keep.to(x.dtype) / (1.0 - self.rate))
 
 
@@ -52,23 +63,36 @@ class SubLNAttention(nn.Module):
         self.inner_attn_ln = nn.LayerNorm(width, eps=1e-5)
 
     def forward(
-        self, x: Tensor, key_padding_mask: Tensor | None = None, lengths: list[int] | None = None
+        self, x: Tensor, key_padding_mask: Tensor | None = None, layout: Layout | None = None
     ) -> Tensor:
-        """Attend within ``(B, T, D)``, or within each slide of a packed ``(1, N, D)``."""
+        """Attend within each slide; see :class:`LongNetBlock`.
+
+        Raises:
+            ConfigError: slides lie on several processes, and the variant needs whole ones.
+        """
         # no name holds queries, keys and values, so they go as soon as attention returns
         projected = (
             projection(x).unflatten(-1, (self.heads, -1))
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        if lengths is None:
-            merged = self.attention(*projected, key_padding_mask=key_padding_mask)
-        else:
-            slides = zip(
-                *(part.split_with_sizes(lengths, dim=1) for part in projected), strict=True
-            )
+        if isinstance(layout, list):
+            slides = zip(*(part.split_with_sizes(layout, dim=1) for part in projected), strict=True)
             merged = torch.cat([self.attention(*slide) for slide in slides], dim=1)
+        else:
+            merged = self.attention(*projected, **self._given(key_padding_mask, layout))
         out: Tensor = self.out_proj(self.inner_attn_ln(merged.flatten(-2)))
         return out
+
+    def _given(self, key_padding_mask: Tensor | None, split: TokenSplit | None) -> dict[str, Any]:
+        if split is None:
+            return {"key_padding_mask": key_padding_mask}
+        if not getattr(self.attention, "takes_split", False):
+            raise ConfigError(
+                f"{type(self.attention).__name__} needs whole slides, not parts on each process",
+                where="sequence_parallel",
+                fix="choose DilatedAttention; with one segment as long as the slide it is full",
+            )
+        return {"key_padding_mask": key_padding_mask, "split": split}
 
 
 class SubLNFeedForward(nn.Module):
@@ -132,19 +156,20 @@ class LongNetBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(
-        self, x: Tensor, key_padding_mask: Tensor | None = None, lengths: list[int] | None = None
+        self, x: Tensor, key_padding_mask: Tensor | None = None, layout: Layout | None = None
     ) -> Tensor:
         """Transform tokens.
 
         Args:
             x: ``(B, T, D)``, or slides packed one after another, ``(1, N, D)``.
-            key_padding_mask: ``(B, T)`` bool, True = padding.
-            lengths: tokens of each slide of a packed batch, which has no padding.
+            key_padding_mask: ``(B, T)`` bool, True = padding; a packed batch has none.
+            layout: tokens of each slide of a packed batch; or how slides lie over processes, of
+                whose tokens these are this one's.
         """
-        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask, lengths)
-        x = x + self.drop_path(self.dropout(attended), lengths)
-        hidden = self.dropout(self.ffn(self.final_layer_norm(x)))
-        out: Tensor = x + self.drop_path(hidden, lengths)
+        attended = self.self_attn(self.self_attn_layer_norm(x), key_padding_mask, layout)
+        x = x + self.drop_path(self.dropout(attended), layout)
+        fed = self.dropout(self.ffn(self.final_layer_norm(x)))
+        out: Tensor = x + self.drop_path(fed, layout)
         return out
 
 

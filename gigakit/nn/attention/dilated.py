@@ -19,10 +19,8 @@ from gigakit.nn.attention.dilated_function import (
     Merge,
     MergeGradient,
     Settings,
-    Stretch,
     attend_group,
     dense_lses,
-    spread,
 )
 from gigakit.nn.attention.dilation import (
     HeadOffsets,
@@ -33,7 +31,9 @@ from gigakit.nn.attention.dilation import (
     plan_branch,
 )
 from gigakit.nn.attention.kernels import kernel_of
-from gigakit.nn.attention.lengths import runs_of_equal_length
+from gigakit.nn.attention.rows import spread
+from gigakit.nn.attention.sequence_parallel import TokenSplit
+from gigakit.nn.attention.stretches import Stretch, real_lengths, runs
 from gigakit.registry import ATTENTIONS
 
 LOGGER = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ class DilatedAttention(nn.Module):
 
     # branches are merged by it, so a backend without it cannot serve
     needs_lse = True
+    # the tokens of a slide may lie on several processes
+    takes_split = True
 
     def __init__(
         self,
@@ -125,7 +127,13 @@ class DilatedAttention(nn.Module):
         self._warned = False
 
     def forward(
-        self, q: Tensor, k: Tensor, v: Tensor, *, key_padding_mask: Tensor | None = None
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        *,
+        key_padding_mask: Tensor | None = None,
+        split: TokenSplit | None = None,
     ) -> Tensor:
         """Attend; a padded batch gives what its slides give one by one.
 
@@ -134,6 +142,8 @@ class DilatedAttention(nn.Module):
             k: keys ``(B, T, H, D)``.
             v: values ``(B, T, H, D)``.
             key_padding_mask: ``(B, T)`` bool, True = padding, on the right.
+            split: how slides lie over processes, of whose tokens these are this one's; what is
+                padding follows from it.
 
         Returns:
             ``(B, T, H, D)``, zero at padding.
@@ -141,15 +151,11 @@ class DilatedAttention(nn.Module):
         Raises:
             ConfigError: padding that is not on the right.
         """
-        B, T, H, _ = q.shape
-        stretches = [(0, B, T)]
-        if key_padding_mask is not None:
-            stretches = runs_of_equal_length(key_padding_mask, "DilatedAttention")
-        laid_out = tuple(
-            Stretch(first, end, length, self._plans(length, H, q.device.type))
-            for first, end, length in stretches
-            if length
-        )
+        laid_out: tuple[Stretch, ...]
+        if split is None:
+            laid_out = self._stretches(q, key_padding_mask)
+        else:
+            laid_out = split.stretches(q, self._plans)
         backend = resolve_backend(self.backend, q.device, q.dtype, need_lse=True)
         kernel = kernel_of(backend, q.device.type)
         settings = Settings(laid_out, kernel, self.merge, self.merge_gradient)
@@ -168,8 +174,9 @@ class DilatedAttention(nn.Module):
         stretch = Stretch(0, B, T, self._plans(T, H, q.device.type))
         outs = [torch.zeros_like(q) for _ in self.branches]
         results = []
+        rows = stretch.rows((q, k, v))
         for index, group in stretch.groups():
-            results.append(attend_group(kernel, q, k, v, group))
+            results.append(attend_group(kernel, rows.of(group), group))
             spread(outs[index], results[-1].out, group, group.target)
         return list(zip(outs, dense_lses(results, stretch, q), strict=True))
 
@@ -203,8 +210,26 @@ class DilatedAttention(nn.Module):
             f"{acting} of {len(self.branches)} branches of dilated attention act on {length} tokens"
         )
 
+    def _stretches(self, q: Tensor, key_padding_mask: Tensor | None) -> tuple[Stretch, ...]:
+        B, T, H, _ = q.shape
+        lengths = (
+            [T] * B
+            if key_padding_mask is None
+            else real_lengths(key_padding_mask, "DilatedAttention")
+        )
+        return tuple(
+            Stretch(first, end, length, self._plans(length, H, q.device.type))
+            for first, end, length in runs(lengths)
+            if length
+        )
+
     def _plans(
-        self, length: int, heads: int, device_type: str = "cpu"
+        self,
+        length: int,
+        heads: int,
+        device_type: str = "cpu",
+        first: int = 0,
+        end: int | None = None,
     ) -> tuple[tuple[SegmentGroup, ...], ...]:
         if self.misaligned_segments == "compat" and not self._warned:
             self._warn_if_misaligned(length)
@@ -213,6 +238,8 @@ class DilatedAttention(nn.Module):
                 *(length, heads, segment_length, ratio),
                 *(self.head_offsets, self.tail_padding, self.misaligned_segments),
                 at_once=_AT_ONCE_CPU if device_type == "cpu" else _AT_ONCE,
+                first=first,
+                end=end,
             )
             for segment_length, ratio in self.branches
         )

@@ -1,6 +1,6 @@
-"""Which tokens a branch of dilated attention picks, as plain numbers and as strided views.
+"""Which tokens a branch of dilated attention picks, as plain numbers.
 
-Shapes: B slides, T tokens, H heads, D head dimension, n segments, m picked rows of a segment.
+Shapes: B slides, T tokens, H heads, D head dimension, n segments.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
-
-from torch import Tensor
+from typing import Literal, NamedTuple
 
 HeadOffsets = Literal["block", "modulo", "none"]
 TailPadding = Literal["zeros", "masked"]
@@ -38,40 +36,54 @@ class HeadRun:
 
 @dataclass(frozen=True)
 class KernelCall:
-    """One softmax attention over the first ``rows`` rows of some slots of a buffer.
+    """One softmax attention of some slots: their first ``queries`` rows to their first ``keys``.
 
     ``padding`` zero vectors beyond those rows take part as keys.
     """
 
     first_slot: int
     end_slot: int
-    rows: int
+    queries: int
+    keys: int
     padding: int
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """``count`` stretches of ``length`` tokens, one every ``stride`` tokens from ``start`` on."""
+    """``count`` stretches of ``length`` tokens, one every ``stride`` tokens from ``start`` on.
+
+    Each begins ``phase`` tokens into a step of its segment: offsets below that are met in the next.
+    Where some lie on other processes, ``buffer`` says in which buffer their rows come together.
+    """
 
     start: int
     stride: int
     count: int
     length: int
+    phase: int = 0
+    buffer: int | None = None
+
+    def rows(self, ratio: int) -> int:
+        """Return the number of steps that a stretch touches."""
+        return -(-(self.phase + self.length) // ratio)
 
 
 @dataclass(frozen=True)
 class SegmentGroup:
     """Equal segments of one branch: what is read, what is computed, where the answer goes.
 
-    ``rows`` tokens of each segment and head are picked into a buffer ``(B, n, rows, slots, D)``.
-    Answers go back to where the tokens were read, but for misaligned segments in the published way.
+    Queries, keys and values of each segment and head are picked into buffers
+    ``(B, n, rows, slots, D)``. Answers go back to where the queries were read, but for misaligned
+    segments in the published way.
     """
 
     ratio: int
     runs: tuple[HeadRun, ...]
-    source: Tokens
+    queries: Tokens
+    keys: Tokens
     target: Tokens
-    rows: int
+    query_rows: int
+    key_rows: int
     calls: tuple[KernelCall, ...]
 
     @property
@@ -79,11 +91,20 @@ class SegmentGroup:
         """The number of heads."""
         return sum(run.offsets * run.members for run in self.runs)
 
+    @property
+    def sources(self) -> tuple[tuple[Tokens, int], ...]:
+        """Where queries, keys and values are read, each with its number of rows."""
+        values = self.keys
+        if values.buffer is not None:
+            # the buffer after that of their keys
+            values = dataclasses.replace(values, buffer=values.buffer + 1)
+        queries, keys = (self.queries, self.query_rows), (self.keys, self.key_rows)
+        return queries, keys, (values, self.key_rows)
+
     def pairs(self) -> int:
         """Return the query-key pairs computed, summed over heads."""
-        heads = (call.end_slot - call.first_slot for call in self.calls)
-        return self.source.count * sum(
-            n * call.rows**2 for n, call in zip(heads, self.calls, strict=True)
+        return self.target.count * sum(
+            (call.end_slot - call.first_slot) * call.queries * call.keys for call in self.calls
         )
 
 
@@ -106,6 +127,8 @@ def plan_branch(
     tail_padding: TailPadding,
     misaligned_segments: MisalignedSegments,
     at_once: int,
+    first: int = 0,
+    end: int | None = None,
 ) -> tuple[SegmentGroup, ...]:
     """Lay out one branch on ``length`` tokens; only real tokens are computed.
 
@@ -123,73 +146,70 @@ def plan_branch(
         misaligned_segments: the same.
         at_once: rows times heads of one kernel call, where segments and offsets can be divided;
             enough keeps a device busy, few need little memory.
+        first: only what is answered at the tokens from here on
+        end: to here, without it; ``None`` is T.
     """
     segment = min(segment_length, length)
     padded_rows = -(-segment // ratio)
-    whole, tail = divmod(length, segment)
     shifted = is_misaligned(length, segment_length, ratio) and misaligned_segments == "compat"
     together = 1 if shifted else max(1, at_once // (padded_rows * heads))
-    sources = [
-        Tokens(i * segment, segment, min(together, whole - i), segment)
-        for i in range(0, whole, together)
-    ]
-    if tail:
-        sources.append(Tokens(whole * segment, segment, 1, tail))
+    step = padded_rows * ratio if shifted else segment
     # a query of zeros is answered too in the published way, and its answer may land on a token
-    all_rows = shifted and tail_padding == "zeros"
+    answered = step if shifted and tail_padding == "zeros" else None
+    spans = list(
+        _spans(length, segment, step, answered, first, length if end is None else end, together)
+    )
     groups = []
     for runs in _parts(_head_runs(heads, ratio, head_offsets), heads, padded_rows, at_once):
-        for source in sources:
-            target = source
-            if shifted:
-                start = source.start // segment * padded_rows * ratio
-                answered = padded_rows * ratio if all_rows else source.length
-                target = Tokens(start, segment, 1, min(answered, length - start))
-            if target.length <= 0:
-                continue
-            rows = padded_rows if all_rows else -(-source.length // ratio)
-            calls = _calls(runs, source.length, ratio, rows, padded_rows, tail_padding)
-            groups.append(SegmentGroup(ratio, runs, source, target, rows, calls))
+        for span in spans:
+            phase, tokens = span.begin % ratio, span.stop - span.begin
+            source, target = (span.at * x + span.begin for x in (segment, step))
+            real = max(0, min(span.stop, span.size) - span.begin)
+            keys = Tokens(span.at * segment, segment, span.together, span.size)
+            group = SegmentGroup(
+                ratio=ratio,
+                runs=runs,
+                queries=Tokens(source, segment, span.together, real, phase),
+                keys=keys,
+                target=(answers := Tokens(target, segment, span.together, tokens, phase)),
+                query_rows=answers.rows(ratio),
+                key_rows=keys.rows(ratio),
+                calls=_calls(runs, span, ratio, padded_rows, tail_padding),
+            )
+            groups.append(group)
     return tuple(groups)
 
 
-def token_views(x: Tensor, tokens: Tokens, group: SegmentGroup) -> Iterator[Tensor]:
-    """Yield views of ``(B, T, H, D)``, of any strides, that hold the picked tokens.
+class _Span(NamedTuple):
+    """So many segments of ``size`` tokens, answered at their positions begin to stop."""
 
-    Each is ``(B, n, rows, offsets, members, D)`` and pairs with one of :func:`row_views`.
-    """
-    b, t, h, d = x.stride()
-    for run, offsets, row, rows in _cells(tokens, group):
-        token = tokens.start + row * group.ratio + run.first_offset
-        # heads of consecutive offsets lie on the diagonal of tokens and heads
-        yield x.as_strided(
-            (len(x), tokens.count, rows, offsets, run.members, x.shape[-1]),
-            (
-                *(b, tokens.stride * t, group.ratio * t),
-                *(t + run.offset_step * h, run.member_step * h, d),
-            ),
-            x.storage_offset() + token * t + run.first_head * h,
-        )
+    at: int
+    together: int
+    size: int
+    begin: int
+    stop: int
 
 
-def row_views(picked: Tensor, tokens: Tokens, group: SegmentGroup) -> Iterator[Tensor]:
-    """Yield the views of a buffer ``(B, n, m, H, D)`` that pair with :func:`token_views`."""
-    for run, offsets, row, rows in _cells(tokens, group):
-        slots = slice(run.first_slot, run.first_slot + offsets * run.members)
-        part = picked[:, :, row : row + rows, slots]
-        yield part.reshape(*part.shape[:3], offsets, run.members, part.shape[-1])
-
-
-def _cells(tokens: Tokens, group: SegmentGroup) -> Iterator[tuple[HeadRun, int, int, int]]:
-    """Yield runs of heads with the number of offsets, the first row and the number of rows."""
-    whole, rest = divmod(tokens.length, group.ratio)
-    for run in group.runs:
-        if whole:
-            yield run, run.offsets, 0, whole
-        # one more row for the offsets that the last, incomplete step still reaches
-        more = min(run.offsets, rest - run.first_offset)
-        if more > 0:
-            yield run, more, whole, 1
+def _spans(
+    length: int,
+    segment: int,
+    step: int,
+    answered: int | None,
+    first: int,
+    end: int,
+    together: int,
+) -> Iterator[_Span]:
+    """Yield the segments that are answered at the tokens first to end, whole ones together."""
+    index = first // step
+    while index * step < end and index * segment < length:
+        count, size = 1, min(segment, length - index * segment)
+        begin = max(0, first - index * step)
+        stop = min(answered or size, end - index * step)
+        if begin == 0 and stop == segment == step:
+            count = min(together, end // step - index)
+        if begin < stop:
+            yield _Span(index, count, size, begin, stop)
+        index += count
 
 
 def _head_runs(heads: int, ratio: int, head_offsets: HeadOffsets) -> tuple[HeadRun, ...]:
@@ -234,16 +254,22 @@ def _parts(
 
 def _calls(
     runs: tuple[HeadRun, ...],
-    length: int,
+    span: _Span,
     ratio: int,
-    rows: int,
     padded_rows: int,
     tail_padding: TailPadding,
 ) -> tuple[KernelCall, ...]:
     slots = sum(run.offsets * run.members for run in runs)
+    skipped = span.begin // ratio
+    queries, keys = -(-span.stop // ratio) - skipped, -(-span.size // ratio)
     if tail_padding == "zeros":
-        return (KernelCall(0, slots, rows, padded_rows - rows),)
-    whole, rest = divmod(length, ratio)
+        return (KernelCall(0, slots, queries, keys, padded_rows - keys),)
+    whole, rest = divmod(span.size, ratio)
     reached = sum(max(0, min(run.offsets, rest - run.first_offset)) * run.members for run in runs)
-    calls = (KernelCall(0, reached, whole + 1, 0), KernelCall(reached, slots, whole, 0))
-    return tuple(call for call in calls if call.rows and call.end_slot > call.first_slot)
+    calls = (
+        KernelCall(0, reached, min(queries, whole + 1 - skipped), whole + 1, 0),
+        KernelCall(reached, slots, min(queries, whole - skipped), whole, 0),
+    )
+    return tuple(
+        call for call in calls if call.queries > 0 and call.keys and call.end_slot > call.first_slot
+    )

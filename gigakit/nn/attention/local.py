@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
-from gigakit.nn.attention.lengths import runs_of_equal_length
+from gigakit.nn.attention.stretches import real_lengths, runs
 from gigakit.registry import ATTENTIONS
 
 
@@ -58,7 +58,7 @@ class LocalAttention(nn.Module):
         if key_padding_mask is None:
             return self._attend(q, k, v)
         parts = []
-        for first, end, length in runs_of_equal_length(key_padding_mask, "LocalAttention"):
+        for first, end, length in runs(real_lengths(key_padding_mask, "LocalAttention")):
             out = self._attend(*(x[first:end, :length] for x in (q, k, v)))
             parts.append(functional.pad(out, (0, 0, 0, 0, 0, q.shape[1] - length)))
         return torch.cat(parts)

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
-from gigakit.nn.blocks import LongNetBlock, initialise
+from gigakit.nn.attention.sequence_parallel import TokenSplit, split_tokens
+from gigakit.nn.blocks import Layout, LongNetBlock, initialise
 from gigakit.nn.packing import prepend, with_cls
 from gigakit.registry import ATTENTIONS, BACKBONES, POSITIONS
 
@@ -68,6 +69,9 @@ class LayerEmbeddings(NamedTuple):
 @BACKBONES.register_module()
 class LongNet(nn.Module):
     """Encode a slide's sequence of tile embeddings, with a cls token, by dilated attention.
+
+    Inside :func:`~gigakit.nn.attention.sequence_parallel.sequence_parallel` each process gives its
+    own part of the tiles and gets whole slides' embeddings, or the tokens of its part.
 
     The state dict has the published names and shapes (247 tensors at depth 12), so published
     weights load strictly as they are.
@@ -144,8 +148,9 @@ class LongNet(nn.Module):
         Returns:
             ``(B, D)``: cls after both final norms, or the mean over tiles and then the last norm.
         """
-        x = self.encoder.layer_norm(self._last(features, grid, padding_mask))
-        return self.pool(x, padding_mask)
+        split = split_tokens(features, padding_mask)
+        x = self.encoder.layer_norm(self._last(features, grid, padding_mask, split))
+        return self.pool(x, padding_mask, split=split)
 
     def tokens(
         self,
@@ -160,9 +165,10 @@ class LongNet(nn.Module):
         With ``lengths`` the slides are packed one after another, ``(1, N, input_dim)``, and so are
         their tokens, ``(1, N + slides, D)``, each slide's cls before its own.
         """
-        x = self._last(features, grid, padding_mask, lengths)
+        split = split_tokens(features, padding_mask)
+        x = self._last(features, grid, padding_mask, split if lengths is None else lengths)
         normed: Tensor = self.norm(self.encoder.layer_norm(x))
-        return normed
+        return normed if split is None else split.with_cls(normed)
 
     def all_layers(
         self, features: Tensor, grid: Tensor, *, padding_mask: Tensor | None = None
@@ -173,19 +179,31 @@ class LongNet(nn.Module):
         is not what :meth:`forward` returns. Each layer is pooled before the next one runs, so that
         one layer's tokens are held at a time.
         """
+        split = split_tokens(features, padding_mask)
+
+        def both(x: Tensor) -> list[Tensor]:
+            return [self.pool(x, padding_mask, pooling=p, split=split) for p in ("cls", "mean")]
+
         pooled = []
-        for x in self._hidden(features, grid, padding_mask):
-            pooled.append([self.pool(x, padding_mask, pooling=p) for p in ("cls", "mean")])
-        x = self.encoder.layer_norm(x)
-        last_cls, last_mean = (self.pool(x, padding_mask, pooling=p) for p in ("cls", "mean"))
+        for x in self._hidden(features, grid, padding_mask, split):
+            pooled.append(both(x))
+        last_cls, last_mean = both(self.encoder.layer_norm(x))
         cls, mean = (torch.stack(layers) for layers in zip(*pooled, strict=True))
         return LayerEmbeddings(cls, mean, last_cls, last_mean)
 
     def pool(
-        self, x: Tensor, padding_mask: Tensor | None = None, *, pooling: str | None = None
+        self,
+        x: Tensor,
+        padding_mask: Tensor | None = None,
+        *,
+        pooling: str | None = None,
+        split: TokenSplit | None = None,
     ) -> Tensor:
         """Reduce tokens ``(B, 1 + L, D)`` to ``(B, D)`` by the pooling chosen, then normalise."""
-        if (pooling or self.pooling) == "cls":
+        pooling = pooling or self.pooling
+        if split is not None:
+            pooled = split.cls(x) if pooling == "cls" else split.mean_of_tiles(x, padding_mask)
+        elif pooling == "cls":
             pooled = x[:, 0]
         elif padding_mask is None:
             pooled = x[:, 1:].mean(dim=1)
@@ -195,29 +213,40 @@ class LongNet(nn.Module):
         normed: Tensor = self.norm(pooled)
         return normed
 
-    def embed(self, features: Tensor, grid: Tensor, *, lengths: list[int] | None = None) -> Tensor:
-        """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``."""
+    def embed(self, features: Tensor, grid: Tensor, layout: Layout | None = None) -> Tensor:
+        """Project tiles, add positions, prepend cls: ``(B, 1 + L, D)``.
+
+        Of slides that lie on several processes, the first process has cls.
+        """
         # under autocast the residual stream keeps the parameters' precision, as published
         x = self.patch_embed.proj(features).to(self.cls_token.dtype)
         x = x + self.position(grid, self.width).to(x.dtype)
-        return prepend(self.cls_token, x, lengths)
+        if isinstance(layout, TokenSplit):
+            cls = self.cls_token.to(x.dtype).expand(len(x), -1, -1)
+            return torch.cat([cls[:, : layout.cls_tokens], x], dim=1)
+        return prepend(self.cls_token, x, layout)
 
     def _hidden(
         self,
         features: Tensor,
         grid: Tensor,
         padding_mask: Tensor | None,
-        lengths: list[int] | None = None,
+        layout: Layout | None = None,
     ) -> Iterator[Tensor]:
-        """Yield the tokens ``(B, 1 + L, D)`` as embedded, then after each block."""
+        """Yield the tokens ``(B, 1 + L, D)`` as embedded, then after each block.
+
+        ``layout`` counts tiles alone where slides are packed, and cls too where they are split.
+        """
         if padding_mask is not None:
             # cls is never padding
-            padding_mask = nn.functional.pad(padding_mask, (1, 0), value=False)
-        x = self.dropout(self.embed(features, grid, lengths=lengths))
-        lengths = with_cls(lengths) if lengths else None
+            cls_tokens = layout.cls_tokens if isinstance(layout, TokenSplit) else 1
+            padding_mask = nn.functional.pad(padding_mask, (cls_tokens, 0), value=False)
+        x = self.dropout(self.embed(features, grid, layout))
+        if isinstance(layout, list):
+            layout = with_cls(layout)
         yield x
         for block in self.encoder.layers:
-            x = block(x, padding_mask, lengths)
+            x = block(x, padding_mask, layout)
             yield x
 
     def _last(
@@ -225,9 +254,9 @@ class LongNet(nn.Module):
         features: Tensor,
         grid: Tensor,
         padding_mask: Tensor | None,
-        lengths: list[int] | None = None,
+        layout: Layout | None = None,
     ) -> Tensor:
         """Return the tokens after the last block."""
-        for x in self._hidden(features, grid, padding_mask, lengths):
+        for x in self._hidden(features, grid, padding_mask, layout):
             last = x
         return last

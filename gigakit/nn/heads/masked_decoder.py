@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gigakit.nn.attention.sequence_parallel import split_tokens
 from gigakit.nn.blocks import LongNetBlock, initialise
 from gigakit.nn.packing import first_tokens, prepend, with_cls, without_first
 from gigakit.registry import ATTENTIONS, HEADS, POSITIONS
@@ -98,10 +99,19 @@ class MaskedDecoder(nn.Module):
         placed = torch.take_along_dim(without_first(encoded, seen), rank.unsqueeze(-1), dim=1)
         x = torch.where(visible.unsqueeze(-1), placed, self.mask_token.to(placed.dtype))
         x = x + self.position(grid, self.width).to(x.dtype)
-        x = prepend(first_tokens(encoded, seen), x, lengths)
-        padding = None if padding_mask is None else nn.functional.pad(padding_mask, (1, 0))
-        both = with_cls(lengths) if lengths else None
+        packed = with_cls(lengths) if lengths else None
+        split = split_tokens(grid, padding_mask) if lengths is None else None
+        # of slides that lie on several processes, the first process has cls
+        cls_tokens = 1 if split is None else split.cls_tokens
+        if split is None:
+            x = prepend(first_tokens(encoded, seen), x, lengths)
+        else:
+            x = torch.cat([encoded[:, :cls_tokens], x], dim=1)
+        padding = None
+        if padding_mask is not None:
+            padding = nn.functional.pad(padding_mask, (cls_tokens, 0))
         for block in self.blocks:
-            x = block(x, padding, both)
-        predictions: Tensor = self.predict(self.norm(without_first(x, both)))
+            x = block(x, padding, packed or split)
+        x = x[:, cls_tokens:] if packed is None else without_first(x, packed)
+        predictions: Tensor = self.predict(self.norm(x))
         return predictions

@@ -51,6 +51,7 @@ class MaskedEmbeddingLoss(nn.Module):
         features: Tensor,
         token_mask: Tensor,
         lengths: list[int] | None = None,
+        masked: Tensor | None = None,
     ) -> Tensor:
         """Return the mean over the slides of their masked tokens' mean; 0 where none is masked.
 
@@ -59,6 +60,7 @@ class MaskedEmbeddingLoss(nn.Module):
             features: ``(B, L, D)``.
             token_mask: ``(B, L)`` bool, True = masked out.
             lengths: tokens of each slide where slides are packed one after another, B = 1.
+            masked: ``(B,)`` masked tokens of whole slides, where these are parts of them.
         """
         predicted, true = predictions[token_mask].float(), features[token_mask].float()
         if self.target == "cosine":
@@ -68,10 +70,14 @@ class MaskedEmbeddingLoss(nn.Module):
                 true = (true - true.mean(-1, keepdim=True)) / _deviation(true)
             per_token = (predicted - true).square().mean(dim=-1)
         slides = token_mask.split_with_sizes(lengths, dim=1) if lengths else [token_mask]
-        per_slide = [slide.sum(dim=1, keepdim=True).clamp(min=1) for slide in slides]
+        numbers = [slide.sum(dim=1) for slide in slides] if masked is None else [masked]
         count = len(lengths or token_mask)
         weight = torch.cat(
-            [slide / masked / count for slide, masked in zip(slides, per_slide, strict=True)], dim=1
+            [
+                slide / number.clamp(min=1).unsqueeze(1) / count
+                for slide, number in zip(slides, numbers, strict=True)
+            ],
+            dim=1,
         )[token_mask]
         return (per_token * weight).sum()
 

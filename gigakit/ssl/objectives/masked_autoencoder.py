@@ -16,6 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
 from gigakit.core.token_masks import random_token_mask
+from gigakit.nn.attention.sequence_parallel import TokenSplit, split_tokens
 from gigakit.nn.packing import with_cls, without_first
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
@@ -48,6 +49,10 @@ class MaskedAutoencoder(BaseModel):
     before attention cuts it into segments. The decoder sees all positions, with a learned token in
     place of what is hidden. The mask of a view follows from the ``seed`` of its batch entry, so it
     depends neither on the batch it is in nor on the rank that computes it.
+
+    Inside :func:`~gigakit.nn.attention.sequence_parallel.sequence_parallel` each process gives its
+    own part of the slides. The mean of the processes' losses, and of their gradients, is that of
+    whole slides.
 
     Args:
         encoder: config from BACKBONES of the slide encoder; its ``input_dim`` comes from here.
@@ -115,17 +120,32 @@ class MaskedAutoencoder(BaseModel):
                 embeddings, padding removed; ``tensor`` the raw predictions ``(B, L, D)``.
 
         Raises:
-            ConfigError: neither ``seed`` nor ``token_mask`` is given.
+            ConfigError: neither ``seed`` nor ``token_mask`` is given; packed slides, or predictions
+                of a target other than raw, inside of ``sequence_parallel``.
         """
+        split = split_tokens(features, padding_mask, cls_tokens=0)
+        if split is not None and lengths is not None:
+            raise ConfigError(
+                "packed slides cannot lie on several processes",
+                where="collate_fn",
+                fix="take pad_slides, or leave sequence_parallel out",
+            )
         if token_mask is None:
             rows = lengths or _row_lengths(features, padding_mask)
-            token_mask = self._draw_mask(rows, seed, packed=lengths is not None)
-            token_mask = token_mask.to(features.device)
+            drawn = self._draw_masks(rows, seed, split)
+            together = torch.cat(drawn)[None] if lengths else pad_sequence(drawn, batch_first=True)
+            token_mask = together.to(features.device)
         predictions = self._predict(features, grid, padding_mask, token_mask, lengths)
         if mode == "loss":
-            return {"loss": self.loss(predictions, features, token_mask, lengths)}
+            return {"loss": self._loss(predictions, features, token_mask, lengths, split)}
         if mode == "tensor":
             return predictions
+        if split is not None and self.loss.target != "raw":
+            raise ConfigError(
+                "predictions in the units of the embeddings need whole slides",
+                where="MaskedAutoencoder",
+                fix="take mode='tensor', or the target 'raw'",
+            )
         columns = {
             "features": features,
             "grid": grid,
@@ -156,14 +176,31 @@ class MaskedAutoencoder(BaseModel):
         tiles = without_first(tokens, with_cls(lengths) if lengths else None)
         return {"features": tiles.flatten(0, 1) if padding_mask is None else tiles[~padding_mask]}
 
-    def _draw_mask(self, lengths: list[int], seed: Tensor | None, *, packed: bool) -> Tensor:
+    def _loss(
+        self,
+        predictions: Tensor,
+        features: Tensor,
+        token_mask: Tensor,
+        lengths: list[int] | None,
+        split: TokenSplit | None,
+    ) -> Tensor:
+        masked = None if split is None else split.total(token_mask.sum(dim=1))
+        loss: Tensor = self.loss(predictions, features, token_mask, lengths, masked)
+        return loss if split is None else loss * split.processes
+
+    def _draw_masks(
+        self, lengths: list[int], seed: Tensor | None, split: TokenSplit | None
+    ) -> list[Tensor]:
+        """Return each slide's mask, of which processes that share the slide take their part."""
         if seed is None:
             raise ConfigError("a batch needs seed or token_mask", where="MaskedAutoencoder")
-        masks = [
-            torch.from_numpy(random_token_mask(length, self.mask_ratio, random_generator(value)))
-            for length, value in zip(lengths, seed.tolist(), strict=True)
-        ]
-        return torch.cat(masks)[None] if packed else pad_sequence(masks, batch_first=True)
+        masks = []
+        for row, (length, value) in enumerate(zip(lengths, seed.tolist(), strict=True)):
+            parts, rank = ((length,), 0) if split is None else (split.lengths[row], split.rank)
+            drawn = random_token_mask(sum(parts), self.mask_ratio, random_generator(value))
+            first = sum(parts[:rank])
+            masks.append(torch.from_numpy(drawn[first : first + length]))
+        return masks
 
     def _predict(
         self,

@@ -42,7 +42,8 @@ def batch(lengths=(12, 7), seeds=(3, 4)):
 
 
 def drawn(model, lengths, seed):
-    return model._draw_mask(lengths, seed, packed=False)
+    masks = model._draw_masks(lengths, seed, None)
+    return torch.nn.utils.rnn.pad_sequence(masks, batch_first=True)
 
 
 def test_the_loss_is_that_of_the_predictions_at_hidden_tiles():
