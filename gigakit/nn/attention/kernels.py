@@ -52,9 +52,9 @@ class MathKernel:
         """Attend; see :class:`Kernel`."""
         outs, lses = [], []
         for rows in torch.split(q, _rows_at_once(q, k), dim=1):
-            scores = torch.einsum("nlhd,nmhd->nhlm", rows, k) * q.shape[-1] ** -0.5
+            scores = _heads(rows) @ _heads(k).mT * q.shape[-1] ** -0.5
             lses.append(scores.to(_precise(q)).logsumexp(dim=-1).transpose(1, 2))
-            outs.append(torch.einsum("nhlm,nmhd->nlhd", scores.softmax(dim=-1), v))
+            outs.append((scores.softmax(dim=-1) @ _heads(v)).transpose(1, 2))
         return Attended(torch.cat(outs, dim=1), torch.cat(lses, dim=1))
 
     def backward(
@@ -66,13 +66,13 @@ class MathKernel:
         dq, dk, dv = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for start in range(0, q.shape[1], block):
             rows = slice(start, start + block)
-            scores = torch.einsum("nlhd,nmhd->nhlm", q[:, rows], k).to(_precise(q)) * scale
+            scores = (_heads(q[:, rows]) @ _heads(k).mT).to(_precise(q)) * scale
             weights = (scores - attended.lse[:, rows].transpose(1, 2).unsqueeze(-1)).exp()
-            dv += torch.einsum("nhlm,nlhd->nmhd", weights.to(q.dtype), grad[:, rows])
-            reach = torch.einsum("nlhd,nmhd->nhlm", grad[:, rows], v)
+            dv += (weights.to(q.dtype).mT @ _heads(grad[:, rows])).transpose(1, 2)
+            reach = _heads(grad[:, rows]) @ _heads(v).mT
             weights *= (reach - delta[:, rows].transpose(1, 2).unsqueeze(-1)) * scale
-            dq[:, rows] = torch.einsum("nhlm,nmhd->nlhd", weights.to(q.dtype), k)
-            dk += torch.einsum("nhlm,nlhd->nmhd", weights.to(q.dtype), q[:, rows])
+            dq[:, rows] = (weights.to(q.dtype) @ _heads(k)).transpose(1, 2)
+            dk += (weights.to(q.dtype).mT @ _heads(q[:, rows])).transpose(1, 2)
         return dq, dk, dv
 
 
@@ -144,6 +144,10 @@ def kernel_of(backend: str, device_type: str) -> Kernel:
 
 def _filled(x: Tensor) -> Tensor:
     return functional.pad(x, (0, -x.shape[-1] % 8)).transpose(1, 2)
+
+
+def _heads(x: Tensor) -> Tensor:
+    return x.transpose(1, 2)
 
 
 def _precise(x: Tensor) -> torch.dtype:
