@@ -78,12 +78,15 @@ class SharedRows(Rows):
             if piece.owner == self.rank:
                 self._add(rows, piece, totals)
             else:
-                self.returned[piece.owner].append(rows)
+                # a view would keep this process's own rows too
+                self.returned[piece.owner].append(rows.clone())
 
     def finish(self, totals: Accumulators) -> None:
         """Return gradients to their owners, and add those that come back."""
+        # what was read is done with, and makes room
+        del self.arriving
         arriving = self._exchange(self.returned, self.plan.served)
-        self.returned = []
+        del self.returned
         for reader, pieces in enumerate(self.plan.served):
             for piece in pieces:
                 self._add(arriving.next(reader), piece, totals)
