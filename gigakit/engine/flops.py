@@ -21,8 +21,9 @@ def flop_counter() -> FlopCounterMode:
     computed does not change. The total is its ``get_total_flops()``.
 
     Formula: attention over N queries, M keys and H heads of D costs ``4 N M H D`` forward; backward
-    2 times that by the ``math`` backend and 2.5 times by flash kernels, which compute the scores
-    again. Element-wise operations are not counted.
+    2 times that where scores are kept (full attention by the ``math`` backend) and 2.5 times where
+    they are computed again (flash kernels; dilated attention by any backend). Element-wise
+    operations are not counted.
 
     Differs: torch 2.13 has no formula for its own flash kernel on the CPU, and counts nothing.
     """

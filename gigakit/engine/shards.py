@@ -50,14 +50,16 @@ def write_shards(tensors: Mapping[str, Tensor], folder: Path) -> dict[str, str]:
             digests = {
                 path.name: file_sha256(path) for path in folder.glob(f"__{processes.rank()}_*")
             }
+            if processes.is_first():
+                digests[INDEX] = file_sha256(folder / INDEX)
         except (*_FAULTS, CheckpointException) as error:
             damage = f"could not be written ({_last_line(error)})"
     told = processes.collect((damage, digests))
     found = [complaint for complaint, _ in told if complaint]
     if found:
         raise CheckpointError(found[0], where=folder)
-    written = {name: digest for _, files in told for name, digest in files.items()}
-    return {**written, INDEX: file_sha256(folder / INDEX)}
+    # from here on another rank may move the folder to its place
+    return {name: digest for _, files in told for name, digest in files.items()}
 
 
 def read_shards(tensors: Mapping[str, Tensor], folder: Path) -> None:
