@@ -16,6 +16,7 @@ from mmengine.runner import BaseLoop
 
 from gigakit.core.errors import InterruptedRunError
 from gigakit.core.files import write_json
+from gigakit.core.heap import return_large_blocks
 from gigakit.engine import compat, processes
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
@@ -90,6 +91,7 @@ def train(
         GigakitError: the run cannot be built or trained.
     """
     work_dir.mkdir(parents=True, exist_ok=True)
+    return_large_blocks()
     with processes.joined(), contextlib.ExitStack() as held:
         # a run that is refused must not write a result beside the other's
         processes.on_first(lambda: held.enter_context(run_lock(work_dir)))

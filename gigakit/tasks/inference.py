@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from gigakit.core.errors import ConfigError
+from gigakit.core.heap import return_large_blocks
 from gigakit.nn.weights import load_encoder
 from gigakit.registry import BACKBONES
 
@@ -57,6 +58,7 @@ def choose_precision(name: str, device: torch.device) -> str:
 @contextlib.contextmanager
 def inference(device: torch.device, precision: str) -> Iterator[None]:
     """Compute without gradients, matrix products in a precision of :func:`choose_precision`."""
+    return_large_blocks()
     dtype = _DTYPES.get(precision)
     cast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
     with torch.inference_mode(), cast:

@@ -28,6 +28,7 @@ import torch
 from attention_ways import Floor, dense, published_way
 from measure import in_turns, peak_mib
 
+from gigakit.core.heap import return_large_blocks
 from gigakit.nn.attention.dilated import DilatedAttention
 from gigakit.nn.attention.linear import LinearAttention
 from gigakit.nn.attention.local import LocalAttention
@@ -112,6 +113,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    return_large_blocks()
     dtype = getattr(torch, arguments.dtype)
     results = []
     for length in arguments.lengths:

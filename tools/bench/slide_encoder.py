@@ -27,6 +27,7 @@ from attention_ways import published_way
 from measure import Times, in_turns, once, peak_mib
 from torch import Tensor, nn
 
+from gigakit.core.heap import return_large_blocks
 from gigakit.engine.activation_checkpointing import checkpoint_activations
 from gigakit.engine.matmul_peak import matmul_peak
 from gigakit.nn.attention.dilated import DilatedAttention
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    return_large_blocks()
     started = time.process_time()
     encoder(arguments.depth)
     print(f"construction: {time.process_time() - started:.2f} CPU s")
