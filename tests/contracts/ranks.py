@@ -1,0 +1,67 @@
+"""Four gloo processes that do what a test asks, started once."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import multiprocessing
+import socket
+import traceback
+
+import torch
+import torch.distributed as dist
+
+RANKS = 4
+PATIENCE_S = 120
+
+
+def serve(rank, port, pipe):
+    """Join four processes and do what is asked."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=RANKS,
+        timeout=datetime.timedelta(seconds=PATIENCE_S),
+    )
+    pairs = [dist.new_group([0, 1]), dist.new_group([2, 3])]
+    groups = {4: dist.group.WORLD, 2: pairs[rank // 2]}
+    while True:
+        work, arguments = pipe.recv()
+        try:
+            pipe.send((work(groups, **arguments), ""))
+        except Exception:  # whatever fails is told to the test
+            pipe.send((None, traceback.format_exc()))
+
+
+@contextlib.contextmanager
+def four_processes():
+    """Yield a function that has four processes do the same work and returns their results."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    pipes = [context.Pipe() for _ in range(RANKS)]
+    processes = [
+        context.Process(target=serve, args=(rank, port, pipe[1]), daemon=True)
+        for rank, pipe in enumerate(pipes)
+    ]
+    for process in processes:
+        process.start()
+
+    def ask(work, **arguments):
+        for pipe, _ in pipes:
+            pipe.send((work, arguments))
+        found = []
+        for rank, (pipe, _) in enumerate(pipes):
+            assert pipe.poll(PATIENCE_S), f"rank {rank} does not answer"
+            value, failure = pipe.recv()
+            assert not failure, failure
+            found.append(value)
+        return found
+
+    yield ask
+    for process in processes:
+        process.kill()
+        process.join()
