@@ -35,7 +35,8 @@ def tile(
     preparation = load_checked(recipe, overrides or (), section=None).values["preparation"]
 
     from gigakit.wsi.cohort import read_cohort
-    from gigakit.wsi.pipeline import TilingSettings, store_root, tile_cohort
+    from gigakit.wsi.pipeline import store_root
+    from gigakit.wsi.tiling import TilingSettings, tile_cohort
 
     rows = read_cohort(cohort, mpp=mpp)
     settings = TilingSettings(

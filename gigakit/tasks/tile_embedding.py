@@ -32,13 +32,11 @@ from gigakit.wsi.features import feature_writer, holds_features
 from gigakit.wsi.pipeline import (
     CohortResult,
     SlideResult,
-    TilingSettings,
-    finished_table,
     isolated,
     run_cohort,
     store_root,
-    tile_cohort,
 )
+from gigakit.wsi.tiling import TilingSettings, finished_table, tile_cohort
 
 LOGGER = logging.getLogger(__name__)
 

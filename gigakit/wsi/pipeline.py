@@ -1,65 +1,24 @@
-"""Tile a cohort: one idempotent function per slide, and a status row for each."""
+"""Work on a cohort: one idempotent function per slide, and a status row for each."""
 
 from __future__ import annotations
 
 import collections
 import csv
 import io
-import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from gigakit.core.errors import GigakitError, NoTissueError, SlideError, StoreError
-from gigakit.core.files import atomic_path, digest8, write_json, write_text
-from gigakit.registry import SEGMENTERS, TILERS
+from gigakit.core.files import write_text
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
-from gigakit.wsi.resolution import read_reduced
-from gigakit.wsi.slide import Slide, open_slide
-from gigakit.wsi.tiles import FORMAT, TileTable
 
 LOGGER = logging.getLogger(__name__)
 
 STATES = ("done", "skipped", "empty", "failed")
 Announce = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class TilingSettings:
-    """What decides where a slide's tiles lie.
-
-    Args:
-        segmenter: config from SEGMENTERS.
-        tiler: config from TILERS.
-        reader: config from READERS; ``None`` chooses by the file.
-    """
-
-    segmenter: dict[str, Any]
-    tiler: dict[str, Any]
-    reader: dict[str, Any] | None = None
-
-    @property
-    def digest(self) -> str:
-        """Eight digits that name these settings."""
-        return digest8(
-            {
-                "format": FORMAT,
-                "segmenter": self.segmenter,
-                "tiler": self.tiler,
-                "reader": self.reader,
-            }
-        )
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder of these tiles."""
-        return f"{TILERS.build(self.tiler).name}-{self.digest}"
 
 
 @dataclass(frozen=True)
@@ -108,33 +67,6 @@ class CohortResult:
 def store_root(cohort: Cohort, out: Path | None) -> Path:
     """Return where a cohort's stores are: the user's choice, or ``work_dirs/stores/<cohort>``."""
     return out or Path("work_dirs") / "stores" / cohort.name
-
-
-def tile_cohort(
-    cohort: Cohort, settings: TilingSettings, root: Path, *, announce: Announce = LOGGER.info
-) -> CohortResult:
-    """Tile every slide that is not tiled yet under these settings.
-
-    Args:
-        cohort: the slides.
-        settings: how.
-        root: folder of the cohort's stores.
-        announce: receives a line for each slide that is worked on.
-
-    Returns:
-        The state of each slide; also written to ``status.csv``.
-    """
-    folder = root / "tiles" / settings.folder
-    write_json(
-        folder / "settings.json",
-        {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
-    )
-    return run_cohort(
-        cohort,
-        folder,
-        isolated(lambda row: tile_slide(row, settings, folder), "tiled"),
-        announce=announce,
-    )
 
 
 def run_cohort(
@@ -211,80 +143,6 @@ def _without_traceback(error: GigakitError) -> GigakitError:
     if len(lines) == 1:
         return error
     return type(error)(lines[-1].partition(": ")[2] or lines[-1])
-
-
-def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
-    """Tile one slide into ``<slide_id>.h5`` and ``overview/<slide_id>.jpg``, unless it is done.
-
-    A file made from another version of the slide (size or time of change) is made anew.
-
-    Raises:
-        SlideError: the slide cannot be read, or tells no resolution.
-        NoTissueError: no tile holds enough tissue.
-    """
-    path = folder / f"{row.slide_id}.h5"
-    done = finished_table(path, row)
-    if done is not None:
-        return SlideResult(row.slide_id, "skipped", len(done))
-    segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
-    with open_slide(row.path, reader=settings.reader, mpp=row.mpp) as slide:
-        image, mpp = read_reduced(slide, segmenter.mask_mpp)
-        mask = segmenter.segment(image)
-        table: TileTable = tiler.tile(slide, mask, row.slide_id)
-        image, image_mpp = _overview_image(slide, image, mpp)
-    table.attrs.update({"source": str(row.path), **source_stamp(row)})
-    table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
-    with atomic_path(folder / "overview" / f"{row.slide_id}.jpg") as temporary:
-        temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, image_mpp)))
-    if not len(table):
-        # tiles of an earlier version of the slide are not this one's
-        path.unlink(missing_ok=True)
-        raise NoTissueError(_emptiness(table), where=row.path)
-    table.save(path)
-    return SlideResult(row.slide_id, "done", len(table))
-
-
-def _overview_image(
-    slide: Slide, mask_image: np.ndarray, mask_mpp: tuple[float, float]
-) -> tuple[np.ndarray, tuple[float, float]]:
-    """Return the picture's ground: the mask's image, or a finer one of a small slide."""
-    wanted = overview_mpp(slide)
-    return read_reduced(slide, wanted) if wanted < max(mask_mpp) else (mask_image, mask_mpp)
-
-
-def _emptiness(table: TileTable) -> str:
-    cells = table.attrs["cells"]
-    if cells:
-        return f"none of its {cells} tiles holds enough tissue"
-    width, height = table.attrs["slide_size"]
-    across, down = table.footprint
-    return f"its {width} x {height} px hold no whole tile of {across:.0f} x {down:.0f} px"
-
-
-def finished_table(path: Path, row: SlideRow) -> TileTable | None:
-    """Return a slide's tile table if it is whole and of this very file."""
-    if not path.is_file():
-        return None
-    try:
-        table = TileTable.load(path)
-    except StoreError as error:
-        LOGGER.warning("%s; it is made anew", error)
-        return None
-    stamp = source_stamp(row)
-    return table if all(table.attrs.get(key) == value for key, value in stamp.items()) else None
-
-
-def source_stamp(row: SlideRow) -> dict[str, float]:
-    """Return what tells whether a slide is the same file, read at the same resolution."""
-    given = -1.0 if row.mpp is None else row.mpp
-    if not row.path.exists():
-        return {"source_size": -1, "source_mtime_ns": -1, "given_mpp": given}
-    status = row.path.stat()
-    return {
-        "source_size": status.st_size,
-        "source_mtime_ns": status.st_mtime_ns,
-        "given_mpp": given,
-    }
 
 
 def _write_status(result: CohortResult) -> None:

@@ -56,7 +56,7 @@ class Slide(ABC):
             colour.
 
         Raises:
-            UnreadableSlideError: the region is damaged.
+            DamagedRegionError: the region is damaged.
         """
 
     @abstractmethod

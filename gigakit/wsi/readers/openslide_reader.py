@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import openslide
 
-from gigakit.core.errors import UnreadableSlideError
+from gigakit.core.errors import DamagedRegionError, UnreadableSlideError
 from gigakit.registry import READERS
 from gigakit.wsi.diagnosis import diagnose
 from gigakit.wsi.slide import Slide, explicit_mpp, sensible_mpp
@@ -60,7 +60,7 @@ class OpenSlideReader(Slide):
         except openslide.OpenSlideError as error:
             self._handle.close()
             self._handle = _open(self.path)
-            raise UnreadableSlideError(
+            raise DamagedRegionError(
                 f"is damaged at level {level}, x {x}, y {y}: {error}", where=self.path
             ) from error
         rgba = np.asarray(region)

@@ -15,9 +15,9 @@ import tifffile
 
 from gigakit.core.errors import ConfigError, StoreError
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.pipeline import TilingSettings, tile_cohort
 from gigakit.wsi.slide import open_slide
 from gigakit.wsi.tiles import TileTable
+from gigakit.wsi.tiling import TilingSettings, tile_cohort
 
 SETTINGS = TilingSettings(
     segmenter={"type": "OtsuSegmenter", "mask_mpp": 8.0}, tiler={"type": "GridTiler"}
@@ -146,7 +146,7 @@ def test_tiling_leaves_torch_out(slide, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from gigakit.wsi.cohort import read_cohort\n"
-        "from gigakit.wsi.pipeline import TilingSettings, tile_cohort\n"
+        "from gigakit.wsi.tiling import TilingSettings, tile_cohort\n"
         "settings = TilingSettings(segmenter=dict(type='OtsuSegmenter'),"
         "                          tiler=dict(type='GridTiler'))\n"
         "result = tile_cohort(read_cohort(sys.argv[1]), settings, Path(sys.argv[2]))\n"
@@ -166,16 +166,16 @@ def test_a_low_resolution_slide_is_told_to_be_coarser(shared, tmp_path):
 
 
 def test_what_no_one_foresaw_fails_one_slide(slide, tmp_path, monkeypatch):
-    from gigakit.wsi import pipeline
+    from gigakit.wsi import tiling
 
-    open_one = pipeline.open_slide
+    open_one = tiling.open_slide
 
     def odd(path, **options):
         if path.name == "odd.svs":
             raise ZeroDivisionError("two\nlines")
         return open_one(path, **options)
 
-    monkeypatch.setattr(pipeline, "open_slide", odd)
+    monkeypatch.setattr(tiling, "open_slide", odd)
     result = tile_cohort(
         cohort(("odd", tmp_path / "odd.svs"), ("good", slide)), SETTINGS, tmp_path / "out"
     )
@@ -238,7 +238,7 @@ def test_a_large_slide_of_one_level_is_never_held_whole(tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
         "from gigakit.wsi.cohort import read_cohort\n"
-        "from gigakit.wsi.pipeline import TilingSettings, tile_cohort\n"
+        "from gigakit.wsi.tiling import TilingSettings, tile_cohort\n"
         "from gigakit.wsi.slide import open_slide\n"
         "settings = TilingSettings(segmenter=dict(type='OtsuSegmenter'),"
         "                          tiler=dict(type='GridTiler'))\n"
