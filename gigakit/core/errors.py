@@ -58,6 +58,10 @@ class UnreadableSlideError(SlideError):
     """A slide is missing, is no slide, or is damaged."""
 
 
+class UnsuitedSlideError(UnreadableSlideError):
+    """A slide that one reader leaves to another."""
+
+
 class DamagedRegionError(UnreadableSlideError):
     """A region of a slide is damaged; the rest of the slide can still be read."""
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from gigakit.core.errors import SlideError
-from gigakit.wsi.slide import Slide
+from gigakit.wsi.slide import SCALED_STEPS, Slide
 
 # source pixels read at once while a whole level is reduced (36 MB of RGB), and at most
 _STRIP_PIXELS = 12_000_000
@@ -25,7 +25,7 @@ class LevelChoice:
         level: the level read.
         scale: px of that level per target px, (x, y); 1 where it is read as it is.
         effective_mpp: µm/px of what is read, (x, y).
-        resampling: ``none`` or ``area``.
+        resampling: ``none``, ``area``, or ``dct`` (JPEG tiles decoded at 1/2, 1/4 or 1/8).
     """
 
     level: int
@@ -38,8 +38,9 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
     """Choose the level for a target resolution.
 
     A level whose resolution is within ``tolerance`` of the target on both axes is read as it is,
-    the nearest one if there are several. Otherwise the next finer level is resampled by area, so
-    nothing is ever enlarged. Where the axes differ, one that is within ``tolerance`` keeps its px.
+    the nearest one if there are several. Otherwise the next finer level is reduced: by exactly 2, 4
+    or 8 where that is within ``tolerance``, else by area to the target itself. Nothing is ever
+    enlarged. Where the axes differ, one that is within ``tolerance`` keeps its px.
 
     Args:
         slide: the slide.
@@ -74,6 +75,10 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
         )
     level = max(finer, key=lambda index: slide.level_downsamples[index])
     downsample = slide.level_downsamples[level]
+    for step in SCALED_STEPS:
+        if all(abs(ratio * step - 1) <= tolerance for ratio in ratios[level][1]):
+            reached = (mpp[0] * downsample * step, mpp[1] * downsample * step)
+            return LevelChoice(level, (float(step), float(step)), reached, slide.scaling)
     across, down = (1.0 if ratio >= 1 - tolerance else 1 / ratio for ratio in ratios[level][1])
     effective_mpp = (mpp[0] * downsample * across, mpp[1] * downsample * down)
     return LevelChoice(level, (across, down), effective_mpp, "area")
@@ -94,12 +99,19 @@ def read_window(
 
     Returns:
         ``(height, width, 3)`` uint8 RGB. Without resampling the corner is rounded to whole px of
-        the level; with it every target px is the mean over its exact footprint.
+        the level; with ``area`` every target px is the mean over its exact footprint; with ``dct``
+        too, unless the corner lies on whole target px.
     """
     downsample = slide.level_downsamples[choice.level]
     left, top = x / downsample, y / downsample
     if choice.resampling == "none":
         return slide.read(choice.level, round(left), round(top), width, height)
+    if choice.resampling == "dct":
+        # rounded, since a division's noise must not make a corner fractional
+        column, row = (round(p / choice.scale[0], 6) for p in (left, top))
+        if column.is_integer() and row.is_integer():
+            step = int(choice.scale[0])
+            return slide.read_scaled(choice.level, step, int(column), int(row), width, height)
     across = _Footprints(left, choice.scale[0], width)
     down = _Footprints(top, choice.scale[1], height)
     source = slide.read(choice.level, across.first, down.first, across.count, down.count)
@@ -117,7 +129,8 @@ def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[flo
     """Read the whole slide at about a coarse resolution, without holding a level in memory.
 
     The coarsest level that is finer than the target (or the coarsest of all) is reduced by area,
-    strip by strip, to the whole number of px nearest the target.
+    strip by strip, to the whole number of px nearest the target. Where a reader decodes at reduced
+    size, that comes first.
 
     Args:
         slide: the slide.
@@ -138,14 +151,41 @@ def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[flo
     # a level is never enlarged, so a slide coarser than the target keeps its own size
     width = min(source_width, max(1, round(full_width * mpp[0] / target_mpp)))
     height = min(source_height, max(1, round(full_height * mpp[1] / target_mpp)))
-    down = _Footprints(0.0, source_height / height, height)
+    factor = _decoded_at(slide, min(source_width / width, source_height / height))
+    # the last px of a reduced level may lie beyond the slide in part
+    exact_width = source_width / factor
+    down = _Footprints(0.0, source_height / factor / height, height)
     total = np.zeros((height, width, 3), dtype=np.float32)
-    step = _strip_height(source_width, slide.stored_rows(level))
+    source_width, source_height = -(-source_width // factor), -(-source_height // factor)
+    step = _strip_height(source_width, max(1, slide.stored_rows(level) // factor))
     for start in range(0, source_height, step):
-        strip = slide.read(level, 0, start, source_width, min(step, source_height - start))
-        down.add(total, _narrow(strip, width), start)
+        size = (source_width, min(step, source_height - start))
+        if factor == 1:
+            strip = slide.read(level, 0, start, *size)
+        else:
+            strip = _read_decoded(slide, level, factor, start, *size)
+        down.add(total, _narrow(strip, width, exact_width), start)
     reduced_mpp = (mpp[0] * full_width / width, mpp[1] * full_height / height)
     return np.rint(total).clip(0, 255).astype(np.uint8), reduced_mpp
+
+
+def _decoded_at(slide: Slide, reduction: float) -> int:
+    """Return the px of a level per px on each axis that its tiles are decoded at."""
+    steps = SCALED_STEPS if slide.scaling == "dct" else ()
+    return max((step for step in steps if step <= reduction), default=1)
+
+
+def _read_decoded(
+    slide: Slide, level: int, factor: int, start: int, width: int, rows: int
+) -> np.ndarray:
+    """Read rows of a reduced level; px that lie partly beyond the slide repeat their neighbours."""
+    strip = slide.read_scaled(level, factor, 0, start, width, rows)
+    level_width, level_height = slide.level_dimensions[level]
+    if level_width % factor and width > 1:
+        strip[:, -1] = strip[:, -2]
+    if level_height % factor and (start + rows) * factor > level_height and rows > 1:
+        strip[-1] = strip[-2]
+    return strip
 
 
 def _strip_height(width: int, stored_rows: int) -> int:
@@ -156,16 +196,34 @@ def _strip_height(width: int, stored_rows: int) -> int:
     return stored_rows if stored_rows * width <= _LARGEST_STRIP_PIXELS else rows
 
 
-def _narrow(strip: np.ndarray, width: int) -> np.ndarray:
-    """Reduce ``(H, W, 3)`` uint8 to ``(H, width, 3)`` float32 by area."""
+def _narrow(strip: np.ndarray, width: int, exact_width: float) -> np.ndarray:
+    """Reduce the first ``exact_width`` columns of ``(H, W, 3)`` uint8 to ``(H, width, 3)`` float32.
+
+    By area; ``W`` is ``exact_width`` rounded up.
+    """
     narrow = np.empty((len(strip), width, 3), dtype=np.float32)
     step = max(1, _FLOAT_PIXELS // strip.shape[1])
+    edges = np.linspace(0.0, exact_width, width + 1)
     for start in range(0, len(strip), step):
-        rows = strip[start : start + step].astype(np.float32)
-        narrow[start : start + step] = cv2.resize(
-            rows, (width, len(rows)), interpolation=cv2.INTER_AREA
-        )
+        rows = strip[start : start + step]
+        if exact_width == strip.shape[1]:
+            narrow[start : start + step] = cv2.resize(
+                rows.astype(np.float32), (width, len(rows)), interpolation=cv2.INTER_AREA
+            )
+        else:
+            narrow[start : start + step] = _means_between(rows, edges)
     return narrow
+
+
+def _means_between(rows: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the means of ``(H, W, 3)`` between fractional columns: ``(H, len(edges) - 1, 3)``."""
+    sums = np.zeros((len(rows), rows.shape[1] + 1, 3))
+    np.cumsum(rows, axis=1, out=sums[:, 1:])
+    left = np.minimum(edges.astype(np.int64), rows.shape[1] - 1)
+    share = (edges - left)[:, None]
+    until = sums[:, left] * (1 - share) + sums[:, left + 1] * share
+    means: np.ndarray = np.diff(until, axis=1) / np.diff(edges)[:, None]
+    return means
 
 
 class _Footprints:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+import simplejpeg
 import tifffile
 
 
@@ -50,3 +52,72 @@ def tissue_image():
     image = np.full((2048, 2560, 3), 240, dtype=np.uint8)
     image[512:1536, 1024:2048] = generator.integers(60, 140, (1024, 1024, 3))
     return image
+
+
+def jpeg_tiles(image, tile, quality, subsampling):
+    """Yield an image's tiles as JPEG streams; those at the border are filled up with white."""
+    for top in range(0, image.shape[0], tile):
+        for left in range(0, image.shape[1], tile):
+            block = np.full((tile, tile, 3), 255, dtype=np.uint8)
+            part = image[top : top + tile, left : left + tile]
+            block[: part.shape[0], : part.shape[1]] = part
+            yield simplejpeg.encode_jpeg(block, quality=quality, colorsubsampling=subsampling)
+
+
+@pytest.fixture
+def make_jpeg_pyramid(tmp_path):
+    """Return a function that writes a TIFF of JPEG tiles, as scanners do."""
+
+    def make(
+        image,
+        name="slide.tif",
+        *,
+        mpp=0.25,
+        downsamples=(1,),
+        tile=256,
+        quality=90,
+        subsampling="420",
+        description=None,
+        bigtiff=False,
+    ):
+        path = tmp_path / name
+        with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+            for level, downsample in enumerate(downsamples):
+                reduced = image[::downsample, ::downsample]
+                writer.write(
+                    jpeg_tiles(np.ascontiguousarray(reduced), tile, quality, subsampling),
+                    shape=reduced.shape,
+                    dtype=np.uint8,
+                    tile=(tile, tile),
+                    photometric="rgb",
+                    # tifffile takes encoded tiles only of a compression that it could write
+                    compression="zlib",
+                    subfiletype=1 if level else 0,
+                    resolution=(1e4 / (mpp * downsample),) * 2,
+                    resolutionunit="CENTIMETER",
+                    description=description,
+                    metadata=None,
+                    extratags=[(530, "H", 2, (2, 2) if subsampling == "420" else (1, 1), True)],
+                )
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            for page in file.pages:
+                page.tags["Compression"].overwrite(7)
+                page.tags["PhotometricInterpretation"].overwrite(6)
+        return path
+
+    return make
+
+
+@pytest.fixture
+def textured():
+    """Return a function that makes smooth colour with detail, as tissue has, of a size."""
+
+    def make(height, width, seed=0):
+        generator = np.random.default_rng(seed)
+        coarse = generator.integers(60, 240, (height // 24 + 2, width // 24 + 2, 3))
+        smooth = cv2.resize(
+            coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC
+        )
+        return np.clip(smooth + generator.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+
+    return make

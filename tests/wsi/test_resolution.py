@@ -150,3 +150,45 @@ def test_one_axis_that_is_too_coarse_is_refused(make_pyramid):
     path, _ = make_pyramid(mpp=(0.5, 0.7), downsamples=(1,))
     with open_slide(path) as slide, pytest.raises(SlideError, match=r"0\.5 by 0\.7.* coarser"):
         choose_level(slide, 0.5)
+
+
+@pytest.mark.parametrize("mpp", [0.2525, 0.25, 0.2476])
+def test_a_whole_step_within_the_tolerance_is_taken_by_every_reader(
+    make_jpeg_pyramid, textured, mpp
+):
+    path = make_jpeg_pyramid(textured(1024, 1280), mpp=mpp, downsamples=(1, 4))
+    with open_slide(path) as quick, open_slide(path, reader={"type": "OpenSlideReader"}) as other:
+        quick_choice, other_choice = choose_level(quick, 0.5), choose_level(other, 0.5)
+        assert quick_choice.level == other_choice.level == 0
+        assert quick_choice.scale == other_choice.scale == (2.0, 2.0)
+        assert quick_choice.effective_mpp == pytest.approx((2 * mpp, 2 * mpp), rel=1e-5)
+        assert (quick_choice.resampling, other_choice.resampling) == ("dct", "area")
+        ours = read_window(quick, quick_choice, 512.0, 256.0, 128, 128)
+        theirs = read_window(other, other_choice, 512.0, 256.0, 128, 128)
+        assert np.abs(ours.astype(int) - theirs).mean() < 2
+        # a corner between target px has no reduced JPEG to come from
+        between = read_window(quick, quick_choice, 513.0, 256.0, 128, 128)
+        np.testing.assert_array_equal(between, read_window(other, other_choice, 513, 256, 128, 128))
+
+
+def test_a_step_beyond_the_tolerance_is_resampled_to_the_target(make_jpeg_pyramid, textured):
+    path = make_jpeg_pyramid(textured(1024, 1280), mpp=0.2427, downsamples=(1, 4))
+    with open_slide(path) as slide:
+        choice = choose_level(slide, 0.5)
+    assert (choice.level, choice.resampling) == (0, "area")
+    assert choice.scale == pytest.approx((0.5 / 0.2427,) * 2, rel=1e-5)
+    assert choice.effective_mpp == pytest.approx((0.5, 0.5), rel=1e-5)
+
+
+def test_a_reduced_slide_covers_it_whichever_reader_made_it(make_jpeg_pyramid, textured):
+    path = make_jpeg_pyramid(textured(1500, 2013), mpp=0.25)
+    with open_slide(path) as quick, open_slide(path, reader={"type": "OpenSlideReader"}) as other:
+        ours, our_mpp = read_reduced(quick, 5.0)
+        theirs, their_mpp = read_reduced(other, 5.0)
+    assert our_mpp == their_mpp
+    assert ours.shape == theirs.shape == (75, 101, 3)
+    difference = np.abs(ours.astype(int) - theirs).mean(axis=2)
+    assert difference.mean() < 2
+    # what a JPEG holds beyond the border does not leak in
+    assert difference[-1].mean() < 3
+    assert difference[:, -1].mean() < 3

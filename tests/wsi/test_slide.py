@@ -108,7 +108,6 @@ def test_folders_and_broken_links_are_told(tmp_path):
         ("odd/truncated_cmu_300kB.svs", UnreadableSlideError, "is cut short"),
         ("odd/dicom_label_only.dcm", UnreadableSlideError, "cannot be opened: .*associated image"),
         ("odd/boxes.tiff", MissingMppError, r"352\.778 µm/px .* no slide scanner has; give --mpp"),
-        ("slides/OS-1-detail.ome.tif", UnreadableSlideError, "a TIFF of a kind that OpenSlide"),
     ],
 )
 def test_real_bad_files_are_refused_in_one_line(shared, name, error, message):
