@@ -36,7 +36,7 @@ from gigakit.wsi.pipeline import (
     run_cohort,
     store_root,
 )
-from gigakit.wsi.tiling import TilingSettings, finished_table, tile_cohort
+from gigakit.wsi.tiling import TilingSettings, finished_table, index_folder, tile_cohort
 
 LOGGER = logging.getLogger(__name__)
 
@@ -186,6 +186,7 @@ class TileEmbedding:
             transform=self.transform,
             reader=self.tiling.reader,
             mpp=row.mpp,
+            index_folder=index_folder(tiles),
         )
         attrs = {
             "encoder": self.name,

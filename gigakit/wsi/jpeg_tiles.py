@@ -57,7 +57,7 @@ def decode_tile(data: bytes, form: JpegForm, factor: int = 1) -> np.ndarray:
     """
     if data[:2] != _START:
         raise ValueError("holds no JPEG")
-    stream = form.prefix + data[2:]
+    stream = data if form.prefix == _START else form.prefix + data[2:]
     height, width, _, _ = simplejpeg.decode_jpeg_header(stream)
     if (width, height) != (form.width, form.height):
         raise ValueError(f"is {width} x {height} px, not {form.width} x {form.height}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import cv2
 import numpy as np
@@ -10,11 +11,13 @@ import numpy as np
 from gigakit.core.errors import SlideError
 from gigakit.wsi.slide import SCALED_STEPS, Slide
 
-# source pixels read at once while a whole level is reduced (36 MB of RGB), and at most
-_STRIP_PIXELS = 12_000_000
+# source pixels read at once while a whole level is reduced (12 MB of RGB), and at most
+_STRIP_PIXELS = 4_000_000
 _LARGEST_STRIP_PIXELS = 64_000_000
 # of these, px that are floating point at once: few, so that their memory is used again
 _FLOAT_PIXELS = 300_000
+# asked for once a tile
+_CHOICES: WeakKeyDictionary[Slide, dict[tuple[float, float], LevelChoice]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,13 @@ def choose_level(slide: Slide, target_mpp: float, *, tolerance: float = 0.02) ->
         MissingMppError: the slide does not tell its resolution.
         SlideError: every level is coarser than the target.
     """
+    known = _CHOICES.setdefault(slide, {})
+    if (target_mpp, tolerance) not in known:
+        known[target_mpp, tolerance] = _choose(slide, target_mpp, tolerance)
+    return known[target_mpp, tolerance]
+
+
+def _choose(slide: Slide, target_mpp: float, tolerance: float) -> LevelChoice:
     mpp = slide.require_mpp()
     ratios = [
         (level, tuple(axis * downsample / target_mpp for axis in mpp))

@@ -198,5 +198,5 @@ def _level(page: tifffile.TiffPage) -> TiffLevel:
         page.imagelength,
         form,
         np.array(page.dataoffsets, dtype=np.uint64),
-        np.array(page.databytecounts, dtype=np.uint64),
+        np.array(page.databytecounts, dtype=np.uint32),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -68,7 +69,7 @@ class TileTable:
         choice = choose_level(slide, self.target_mpp, tolerance=tolerance)
         downsample = slide.level_downsamples[choice.level]
         footprint = [self.tile_size_px * scale * downsample for scale in choice.scale]
-        if not np.allclose(footprint, self.footprint, rtol=1e-6):
+        if not all(map(_is_same, footprint, self.footprint)):
             raise StoreError(
                 f"its tiles are {self.footprint[0]:g} level-0 px wide, but at the resolution given "
                 f"now they would be {footprint[0]:g}",
@@ -200,6 +201,10 @@ def read_dataset(
     if not np.isfinite(values).all():
         raise StoreError(f"its dataset '{name}' holds values that are not finite", where=path)
     return values
+
+
+def _is_same(found: float, told: float) -> bool:
+    return math.isclose(found, told, rel_tol=1e-6)
 
 
 def _plain(value: Any) -> Any:

@@ -96,7 +96,9 @@ def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideRe
     if done is not None:
         return SlideResult(row.slide_id, "skipped", len(done))
     segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
-    with open_slide(row.path, reader=settings.reader, mpp=row.mpp) as slide:
+    with open_slide(
+        row.path, reader=settings.reader, mpp=row.mpp, index_folder=index_folder(folder)
+    ) as slide:
         image, mpp = read_reduced(slide, segmenter.mask_mpp)
         mask = segmenter.segment(image)
         table: TileTable = tiler.tile(slide, mask, row.slide_id)
@@ -111,6 +113,11 @@ def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideRe
         raise NoTissueError(_emptiness(table), where=row.path)
     table.save(path)
     return SlideResult(row.slide_id, "done", len(table))
+
+
+def index_folder(folder: Path) -> Path:
+    """Return where the stores of ``<root>/tiles/<settings>`` keep the places of slides' tiles."""
+    return folder.parents[1] / "index"
 
 
 def _overview_image(

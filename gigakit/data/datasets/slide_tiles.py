@@ -25,6 +25,7 @@ class SlideTiles(Dataset[Tensor]):
         transform: config from AUGMENTATIONS, from ``(H, W, 3)`` uint8 to a tensor.
         reader: config from READERS; ``None`` chooses by the file.
         mpp: resolution in µm/px where the slide does not tell it.
+        index_folder: where the places of slides' tiles are kept; ``None`` keeps nothing.
     """
 
     def __init__(
@@ -35,12 +36,14 @@ class SlideTiles(Dataset[Tensor]):
         transform: dict[str, Any],
         reader: dict[str, Any] | None = None,
         mpp: float | None = None,
+        index_folder: Path | None = None,
     ) -> None:
         self.path = path
         self.table = table
         self.transform = AUGMENTATIONS.build(dict(transform))
         self.reader = reader
         self.mpp = mpp
+        self.index_folder = index_folder
         self._slide: Slide | None = None
 
     def __len__(self) -> int:
@@ -49,6 +52,8 @@ class SlideTiles(Dataset[Tensor]):
     def __getitem__(self, index: int) -> Tensor:
         """Return tile ``index`` as the transform leaves it."""
         if self._slide is None:
-            self._slide = open_slide(self.path, reader=self.reader, mpp=self.mpp)
+            self._slide = open_slide(
+                self.path, reader=self.reader, mpp=self.mpp, index_folder=self.index_folder
+            )
         tile: Tensor = self.transform(self.table.read(self._slide, index))
         return tile
