@@ -80,6 +80,10 @@ class SomeSlidesFailedError(GigakitError):
     exit_code = EXIT_SOME_SLIDES_FAILED
 
 
+class StorageFullError(GigakitError):
+    """The disk or the quota of a store is used up."""
+
+
 class StoreError(GigakitError):
     """A tile or feature file is damaged, or belongs to other settings."""
 

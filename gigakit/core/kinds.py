@@ -27,9 +27,10 @@ class Kind:
 
 
 _OWN = (
-    Kind("READERS", "reader", "gigakit.wsi.readers", injected=("path", "mpp")),
+    Kind("READERS", "reader", "gigakit.wsi.readers", injected=("path", "mpp", "index_folder")),
     Kind("SEGMENTERS", "segmenter", "gigakit.wsi.segmenters"),
     Kind("TILERS", "tiler", "gigakit.wsi.tilers"),
+    Kind("EXECUTORS", "executor", "gigakit.wsi.executors"),
     Kind("ATTENTIONS", "attention", "gigakit.nn.attention"),
     Kind("POSITIONS", "position", "gigakit.nn.positions"),
     Kind("BACKBONES", "backbone", "gigakit.nn.backbones", injected=("input_dim",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,8 +26,9 @@ from gigakit.tasks.inference import (
 )
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.features import FeatureSet
-from gigakit.wsi.pipeline import CohortResult, SlideResult, isolated, run_cohort
+from gigakit.wsi.pipeline import CohortResult, run_cohort
 from gigakit.wsi.slide_embeddings import holds_slide, write_slide_embeddings
+from gigakit.wsi.work import SlideResult, SlideWork
 
 LOGGER = logging.getLogger(__name__)
 
@@ -114,10 +116,7 @@ class SlideEmbedding:
         write_json(folder / "settings.json", settings)
         rows = tuple(SlideRow(file.stem, file) for file in features.select(slide_ids))
         return run_cohort(
-            Cohort(self.name, rows),
-            folder,
-            isolated(lambda row: self._embed_slide(row, features, folder), "embedded"),
-            announce=announce,
+            Cohort(self.name, rows), EmbedSlides(self, features, folder), announce=announce
         )
 
     def _settings(self, features: FeatureFolder) -> dict[str, Any]:
@@ -131,50 +130,21 @@ class SlideEmbedding:
             "coords": str(features.coords.resolve()) if features.coords else None,
             "step": features.step,
             "encoder": self.encoder_config,
-            "weights_sha256": self._digest,
+            "weights_sha256": self.weights_digest,
             "precision": self.precision,
         }
 
     @functools.cached_property
-    def _digest(self) -> str | None:
+    def weights_digest(self) -> str | None:
+        """SHA-256 of the weights' file."""
         return file_sha256(self.weights) if self.weights else None
 
     @functools.cached_property
     def _encoder(self) -> nn.Module:
         return build_encoder(self.encoder_config, self.weights, seed=0, device=self.device)
 
-    def _embed_slide(self, row: SlideRow, features: FeatureFolder, folder: Path) -> SlideResult:
-        status = row.path.stat()
-        stamp = {"features_size": status.st_size, "features_mtime_ns": status.st_mtime_ns}
-        path = folder / f"{row.slide_id}.h5"
-        tiles, width = features.shape(row.path)
-        if holds_slide(path, stamp):
-            return SlideResult(row.slide_id, "skipped", tiles)
-        if width != self.encoder_config["input_dim"]:
-            raise StoreError(
-                f"its embeddings have {width} numbers, the slide encoder takes "
-                f"{self.encoder_config['input_dim']}",
-                where=row.path,
-                fix="embed the tiles with the slide encoder's own tile encoder",
-            )
-        found = features.read(row.path)
-        if not len(found.features):
-            raise NoTissueError("has no tiles", where=row.path)
-        cells = _cells(found, row.path)
-        facts = {
-            "slide_id": row.slide_id,
-            "encoder": self.name,
-            "weights_sha256": self._digest or "",
-            "precision": self.precision,
-            "tiles": tiles,
-            "cells_across_and_down": cells,
-            "features": str(row.path),
-            "note": self.note,
-        }
-        write_slide_embeddings(path, self._embed(found), {**facts, **stamp})
-        return SlideResult(row.slide_id, "done", tiles)
-
-    def _embed(self, found: FeatureSet) -> dict[str, np.ndarray]:
+    def embed(self, found: FeatureSet) -> dict[str, np.ndarray]:
+        """Return every layer's embeddings of one slide by name, see docs/embedding.md."""
         # positions are whole cells or simple fractions, which float32 holds; MPS has no float64
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
         grid = torch.from_numpy(found.grid)[None].to(self.device, dtype)
@@ -185,6 +155,66 @@ class SlideEmbedding:
         arrays = {k: v.float().cpu().numpy() for k, v in layers._asdict().items()}
         # the one slide of the batch
         return {k: v[:, 0] if v.ndim == 3 else v[0] for k, v in arrays.items()}  # noqa: PLR2004
+
+
+@dataclass(frozen=True)
+class EmbedSlides(SlideWork):
+    """Embed a slide's tile embeddings into ``<slide_id>.h5``.
+
+    Args:
+        task: encoder and settings.
+        features: the tiles' embeddings.
+        folder: where the files go.
+    """
+
+    task: SlideEmbedding
+    features: FeatureFolder
+    folder: Path
+    done: str = "embedded"
+
+    def finished(self, row: SlideRow) -> SlideResult | None:
+        """Return a slide's result if it was embedded before; see :meth:`SlideWork.finished`."""
+        if holds_slide(self.folder / f"{row.slide_id}.h5", _stamp(row)):
+            return SlideResult(row.slide_id, "skipped", self.features.shape(row.path)[0])
+        return None
+
+    def work(self, row: SlideRow) -> SlideResult:
+        """Embed one slide.
+
+        Raises:
+            StoreError: its features do not fit the encoder.
+            NoTissueError: it has no tiles.
+        """
+        task = self.task
+        tiles, width = self.features.shape(row.path)
+        if width != task.encoder_config["input_dim"]:
+            raise StoreError(
+                f"its embeddings have {width} numbers, the slide encoder takes "
+                f"{task.encoder_config['input_dim']}",
+                where=row.path,
+                fix="embed the tiles with the slide encoder's own tile encoder",
+            )
+        found = self.features.read(row.path)
+        if not len(found.features):
+            raise NoTissueError("has no tiles", where=row.path)
+        facts = {
+            "slide_id": row.slide_id,
+            "encoder": task.name,
+            "weights_sha256": task.weights_digest or "",
+            "precision": task.precision,
+            "tiles": tiles,
+            "cells_across_and_down": _cells(found, row.path),
+            "features": str(row.path),
+            "note": task.note,
+        }
+        path = self.folder / f"{row.slide_id}.h5"
+        write_slide_embeddings(path, task.embed(found), {**facts, **_stamp(row)})
+        return SlideResult(row.slide_id, "done", tiles)
+
+
+def _stamp(row: SlideRow) -> dict[str, int]:
+    status = row.path.stat()
+    return {"features_size": status.st_size, "features_mtime_ns": status.st_mtime_ns}
 
 
 def _cells(found: FeatureSet, path: Path) -> tuple[int, int]:

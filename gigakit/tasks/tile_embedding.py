@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,15 +29,12 @@ from gigakit.tasks.inference import (
 )
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.executor import Executor
 from gigakit.wsi.features import feature_writer, holds_features
-from gigakit.wsi.pipeline import (
-    CohortResult,
-    SlideResult,
-    isolated,
-    run_cohort,
-    store_root,
-)
+from gigakit.wsi.pipeline import CohortResult, run_cohort, store_root
+from gigakit.wsi.tiles import TileTable
 from gigakit.wsi.tiling import TilingSettings, finished_table, index_folder, tile_cohort
+from gigakit.wsi.work import SlideResult, SlideWork
 
 LOGGER = logging.getLogger(__name__)
 
@@ -146,62 +144,41 @@ class TileEmbedding:
         return prepared
 
     def process(
-        self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
+        self,
+        cohort: Cohort,
+        out: Path | None = None,
+        *,
+        tiling: Executor | None = None,
+        embedding: Executor | None = None,
+        announce: Announce = LOGGER.info,
     ) -> tuple[CohortResult, CohortResult]:
         """Tile and embed a cohort, and return what became of each slide in both stages.
+
+        Args:
+            cohort: the slides.
+            out: folder of the stores; default ``work_dirs/stores/<cohort>``.
+            tiling: where slides are tiled; this process by default.
+            embedding: where tiles are embedded; this process by default.
+            announce: receives a line for each slide that was worked on; a plain function, since it
+                travels to worker processes.
 
         Raises:
             CheckpointError: the weights are missing or do not fit the encoder.
         """
         check_weights(self.encoder_config, self.weights)
         root = store_root(cohort, out)
-        tiled = tile_cohort(cohort, self.tiling, root, announce=announce)
+        tiled = tile_cohort(cohort, self.tiling, root, executor=tiling, announce=announce)
         done = {slide.slide_id for slide in tiled.slides if slide.tiles}
         settings = self.settings
         folder = root / "features" / f"{self.name}-{digest8(settings)}"
         write_json(folder / "settings.json", settings)
         rest = Cohort(cohort.name, tuple(row for row in cohort.slides if row.slide_id in done))
-        embedded = run_cohort(
-            rest,
-            folder,
-            isolated(
-                lambda row: self._embed_slide(row, tiled.folder, folder, announce), "embedded"
-            ),
-            announce=announce,
-        )
+        work = EmbedTiles(self, tiled.folder, folder, announce)
+        embedded = run_cohort(rest, work, executor=embedding, announce=announce)
         return tiled, embedded
 
-    def _embed_slide(
-        self, row: SlideRow, tiles: Path, folder: Path, announce: Announce
-    ) -> SlideResult:
-        table = finished_table(tiles / f"{row.slide_id}.h5", row)
-        if table is None:
-            raise NoTissueError("has no tiles", where=row.path)
-        path = folder / f"{row.slide_id}.h5"
-        if holds_features(path, table):
-            return SlideResult(row.slide_id, "skipped", len(table))
-        pixels = SlideTiles(
-            path=row.path,
-            table=table,
-            transform=self.transform,
-            reader=self.tiling.reader,
-            mpp=row.mpp,
-            index_folder=index_folder(tiles),
-        )
-        attrs = {
-            "encoder": self.name,
-            "embedding": "tile, cls token after the final norm",
-            "precision": self.precision,
-        }
-        progress = Progress(announce, row.slide_id, len(table))
-        # batch by batch, so that memory does not grow with the slide
-        with feature_writer(path, table, attrs) as writer:
-            for batch in self._batches(pixels):
-                writer.append(batch)
-                progress.advance(len(batch))
-        return SlideResult(row.slide_id, "done", len(table))
-
-    def _batches(self, pixels: SlideTiles) -> Iterator[np.ndarray]:
+    def batches(self, pixels: SlideTiles) -> Iterator[np.ndarray]:
+        """Yield the embeddings of a slide's tiles, ``(N, D)`` float32 a batch, in their order."""
         loader = DataLoader(
             pixels,
             batch_size=self.batch_size,
@@ -217,3 +194,63 @@ class TileEmbedding:
     @functools.cached_property
     def _encoder(self) -> nn.Module:
         return build_encoder(self.encoder_config, self.weights, seed=self.seed, device=self.device)
+
+
+@dataclass(frozen=True)
+class EmbedTiles(SlideWork):
+    """Embed a slide's tiles into ``<slide_id>.h5``.
+
+    Args:
+        task: encoder and settings; builds its encoder in the process that works.
+        tiles: folder of the tile tables.
+        folder: where the files go.
+        announce: receives lines on how far a long slide is.
+    """
+
+    task: TileEmbedding
+    tiles: Path
+    folder: Path
+    announce: Announce = LOGGER.info
+    done: str = "embedded"
+
+    def finished(self, row: SlideRow) -> SlideResult | None:
+        """Return a slide's result if it was embedded before; see :meth:`SlideWork.finished`."""
+        table = self._table(row)
+        if holds_features(self.folder / f"{row.slide_id}.h5", table):
+            return SlideResult(row.slide_id, "skipped", len(table))
+        return None
+
+    def work(self, row: SlideRow) -> SlideResult:
+        """Embed one slide's tiles.
+
+        Raises:
+            SlideError: a tile cannot be read.
+            NoTissueError: the slide has no tiles.
+        """
+        table, path = self._table(row), self.folder / f"{row.slide_id}.h5"
+        pixels = SlideTiles(
+            path=row.path,
+            table=table,
+            transform=self.task.transform,
+            reader=self.task.tiling.reader,
+            mpp=row.mpp,
+            index_folder=index_folder(self.tiles),
+        )
+        attrs = {
+            "encoder": self.task.name,
+            "embedding": "tile, cls token after the final norm",
+            "precision": self.task.precision,
+        }
+        progress = Progress(self.announce, row.slide_id, len(table))
+        # batch by batch, so that memory does not grow with the slide
+        with feature_writer(path, table, attrs) as writer:
+            for batch in self.task.batches(pixels):
+                writer.append(batch)
+                progress.advance(len(batch))
+        return SlideResult(row.slide_id, "done", len(table))
+
+    def _table(self, row: SlideRow) -> TileTable:
+        table = finished_table(self.tiles / f"{row.slide_id}.h5", row)
+        if table is None:
+            raise NoTissueError("has no tiles", where=row.path)
+        return table

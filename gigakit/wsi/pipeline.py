@@ -1,43 +1,29 @@
-"""Work on a cohort: one idempotent function per slide, and a status row for each."""
+"""Work on a cohort: every slide once, a status row for each."""
 
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import io
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from gigakit.core.errors import GigakitError, NoTissueError, SlideError, StoreError
 from gigakit.core.files import write_text
 from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.executor import Executor
+from gigakit.wsi.executors.local_executor import LocalExecutor
+from gigakit.wsi.work import LEASES, Attempt, SlideResult, SlideWork
 
 LOGGER = logging.getLogger(__name__)
 
 STATES = ("done", "skipped", "empty", "failed")
+COLUMNS = ("slide_id", "state", "tiles", "seconds", "reason")
 Announce = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class SlideResult:
-    """What became of one slide.
-
-    Args:
-        slide_id: the slide.
-        state: ``done``, ``skipped`` (done before), ``empty`` (no tissue) or ``failed``.
-        tiles: kept tiles.
-        seconds: wall time.
-        reason: why it is empty or failed.
-    """
-
-    slide_id: str
-    state: str
-    tiles: int = 0
-    seconds: float = 0.0
-    reason: str = ""
+_ELSEWHERE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -47,10 +33,12 @@ class CohortResult:
     Args:
         folder: where the files are.
         slides: one entry a slide, in the cohort's order.
+        status: the file that lists them.
     """
 
     folder: Path
     slides: list[SlideResult] = field(default_factory=list)
+    status: Path = Path()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -71,86 +59,106 @@ def store_root(cohort: Cohort, out: Path | None) -> Path:
 
 def run_cohort(
     cohort: Cohort,
-    folder: Path,
-    process: Callable[[SlideRow], SlideResult],
+    work: SlideWork,
     *,
+    executor: Executor | None = None,
     announce: Announce = LOGGER.info,
 ) -> CohortResult:
-    """Apply an idempotent function to each slide; a slide's error stays that slide's.
+    """Work on each slide; a slide's error stays that slide's.
+
+    Slides that another run works on come last: when it is done with them, or gone.
 
     Args:
         cohort: the slides.
-        folder: where ``status.csv`` goes.
-        process: works on one slide.
+        work: what is done to each; ``status.csv`` goes to its folder.
+        executor: where; this process by default.
         announce: receives a line for each slide that was worked on.
+
+    Raises:
+        StorageFullError: the disk is full; what is finished stays.
     """
-    result = CohortResult(folder)
+    executor = executor or LocalExecutor()
+    rows = executor.select(cohort.slides)
+    name = f"status-{executor.part}.csv" if executor.part else "status.csv"
+    results: dict[str, SlideResult] = {}
+    begin = time.perf_counter()
     try:
-        for row in cohort.slides:
-            result.slides.append(_attempt(row, process))
-            if result.slides[-1].state != "skipped":
-                announce(_line(result.slides[-1]))
+        with _Journal(work.folder / f".{name}.journal") as journal:
+            for slide in _all_results(executor, Attempt(work), rows, announce):
+                results[slide.slide_id] = slide
+                if slide.state != "skipped":
+                    journal.add(slide)
+                    announce(_line(slide, len(results), len(rows), time.perf_counter() - begin))
     finally:
         # whatever ends the run, the rows of finished slides are kept
-        _write_status(result)
+        found = [results[row.slide_id] for row in rows if row.slide_id in results]
+        result = CohortResult(work.folder, found, work.folder / name)
+        write_text(result.status, _table(found))
+        journal.path.unlink(missing_ok=True)
+        # another run's lease may be in it
+        with contextlib.suppress(OSError):
+            (work.folder / LEASES).rmdir()
     return result
 
 
-def _attempt(row: SlideRow, process: Callable[[SlideRow], SlideResult]) -> SlideResult:
-    begin = time.perf_counter()
-    try:
-        slide = process(row)
-    except NoTissueError as error:
-        slide = SlideResult(row.slide_id, "empty", reason=str(error))
-    except (SlideError, StoreError, OSError, MemoryError) as error:
-        slide = SlideResult(row.slide_id, "failed", reason=str(error) or type(error).__name__)
-    return replace(slide, seconds=time.perf_counter() - begin)
+def _all_results(
+    executor: Executor, work: Attempt, rows: Sequence[SlideRow], announce: Announce
+) -> Iterator[SlideResult]:
+    while rows:
+        elsewhere = {}
+        for slide in executor.run(work, rows):
+            if slide.state == "elsewhere":
+                elsewhere[slide.slide_id] = slide
+            else:
+                yield slide
+        if elsewhere and len(elsewhere) < len(rows):
+            who = sorted({slide.reason for slide in elsewhere.values()})
+            announce(f"waits for {len(elsewhere)} slides that {', '.join(who)} is working on")
+        rows = [row for row in rows if row.slide_id in elsewhere]
+        if rows:
+            time.sleep(_ELSEWHERE_SECONDS)
 
 
-def _line(slide: SlideResult) -> str:
-    return f"{slide.slide_id}: {slide.reason or f'{slide.tiles} tiles'} ({slide.seconds:.1f} s)"
+def _line(slide: SlideResult, count: int, total: int, seconds: float) -> str:
+    left = _duration(seconds / count * (total - count))
+    place = f"; {count} of {total}, {left} left" if total > 1 else ""
+    what = slide.reason or f"{slide.tiles} tiles"
+    return f"{slide.slide_id}: {what} ({slide.seconds:.1f} s{place})"
 
 
-def isolated(
-    process: Callable[[SlideRow], SlideResult], done: str
-) -> Callable[[SlideRow], SlideResult]:
-    """Return a function on one slide that turns what no one foresaw into that slide's own error.
-
-    Args:
-        process: works on one slide.
-        done: what it does to it, such as ``tiled``.
-    """
-
-    def attempt(row: SlideRow) -> SlideResult:
-        try:
-            return process(row)
-        except GigakitError as error:
-            raise _without_traceback(error) from error
-        except (OSError, MemoryError):
-            raise
-        except Exception as error:
-            LOGGER.debug("%s", row.path, exc_info=True)
-            # some libraries' messages have several lines
-            cause = " ".join(f"{type(error).__name__}: {error}".split())
-            raise SlideError(f"cannot be {done}: {cause}", where=row.path) from error
-
-    return attempt
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _without_traceback(error: GigakitError) -> GigakitError:
-    """Return an error that torch brought from a worker process as it was raised there."""
-    lines = error.what.strip().splitlines()
-    if len(lines) == 1:
-        return error
-    return type(error)(lines[-1].partition(": ")[2] or lines[-1])
+class _Journal:
+    """The rows of a run as they come, for eyes that look while it runs or after it was killed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> _Journal:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = self.path.open("w", encoding="utf-8", newline="", buffering=1)
+        self._writer = csv.writer(self._stream)
+        self._writer.writerow(COLUMNS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+
+    def add(self, slide: SlideResult) -> None:
+        self._writer.writerow(_row(slide))
 
 
-def _write_status(result: CohortResult) -> None:
+def _row(slide: SlideResult) -> list[str | int]:
+    return [slide.slide_id, slide.state, slide.tiles, f"{slide.seconds:.3f}", slide.reason]
+
+
+def _table(slides: Sequence[SlideResult]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["slide_id", "state", "tiles", "seconds", "reason"])
-    for slide in result.slides:
-        writer.writerow(
-            [slide.slide_id, slide.state, slide.tiles, f"{slide.seconds:.3f}", slide.reason]
-        )
-    write_text(result.folder / "status.csv", text.getvalue())
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(slide) for slide in slides)
+    return text.getvalue()

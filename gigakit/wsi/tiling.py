@@ -14,11 +14,13 @@ from gigakit.core.errors import NoTissueError, StoreError
 from gigakit.core.files import atomic_path, digest8, write_json
 from gigakit.registry import SEGMENTERS, TILERS
 from gigakit.wsi.cohort import Cohort, SlideRow
+from gigakit.wsi.executor import Executor
 from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
-from gigakit.wsi.pipeline import Announce, CohortResult, SlideResult, isolated, run_cohort
+from gigakit.wsi.pipeline import Announce, CohortResult, run_cohort
 from gigakit.wsi.resolution import read_reduced
 from gigakit.wsi.slide import Slide, open_slide
 from gigakit.wsi.tiles import FORMAT, TileTable
+from gigakit.wsi.work import SlideResult, SlideWork
 
 LOGGER = logging.getLogger(__name__)
 
@@ -56,7 +58,12 @@ class TilingSettings:
 
 
 def tile_cohort(
-    cohort: Cohort, settings: TilingSettings, root: Path, *, announce: Announce = LOGGER.info
+    cohort: Cohort,
+    settings: TilingSettings,
+    root: Path,
+    *,
+    executor: Executor | None = None,
+    announce: Announce = LOGGER.info,
 ) -> CohortResult:
     """Tile every slide that is not tiled yet under these settings.
 
@@ -64,6 +71,7 @@ def tile_cohort(
         cohort: the slides.
         settings: how.
         root: folder of the cohort's stores.
+        executor: where; this process by default.
         announce: receives a line for each slide that is worked on.
 
     Returns:
@@ -74,45 +82,56 @@ def tile_cohort(
         folder / "settings.json",
         {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
     )
-    return run_cohort(
-        cohort,
-        folder,
-        isolated(lambda row: tile_slide(row, settings, folder), "tiled"),
-        announce=announce,
-    )
+    # what cannot be built concerns all slides, and is told before the first
+    SEGMENTERS.build(settings.segmenter)
+    return run_cohort(cohort, TileSlides(settings, folder), executor=executor, announce=announce)
 
 
-def tile_slide(row: SlideRow, settings: TilingSettings, folder: Path) -> SlideResult:
-    """Tile one slide into ``<slide_id>.h5`` and ``overview/<slide_id>.jpg``, unless it is done.
+@dataclass(frozen=True)
+class TileSlides(SlideWork):
+    """Tile a slide into ``<slide_id>.h5`` and ``overview/<slide_id>.jpg``.
 
     A file made from another version of the slide (size or time of change) is made anew.
 
-    Raises:
-        SlideError: the slide cannot be read, or tells no resolution.
-        NoTissueError: no tile holds enough tissue.
+    Args:
+        settings: how.
+        folder: where the files go.
     """
-    path = folder / f"{row.slide_id}.h5"
-    done = finished_table(path, row)
-    if done is not None:
-        return SlideResult(row.slide_id, "skipped", len(done))
-    segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
-    with open_slide(
-        row.path, reader=settings.reader, mpp=row.mpp, index_folder=index_folder(folder)
-    ) as slide:
-        image, mpp = read_reduced(slide, segmenter.mask_mpp)
-        mask = segmenter.segment(image)
-        table: TileTable = tiler.tile(slide, mask, row.slide_id)
-        image, image_mpp = _overview_image(slide, image, mpp)
-    table.attrs.update({"source": str(row.path), **source_stamp(row)})
-    table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
-    with atomic_path(folder / "overview" / f"{row.slide_id}.jpg") as temporary:
-        temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, image_mpp)))
-    if not len(table):
-        # tiles of an earlier version of the slide are not this one's
-        path.unlink(missing_ok=True)
-        raise NoTissueError(_emptiness(table), where=row.path)
-    table.save(path)
-    return SlideResult(row.slide_id, "done", len(table))
+
+    settings: TilingSettings
+    folder: Path
+    done: str = "tiled"
+
+    def finished(self, row: SlideRow) -> SlideResult | None:
+        """Return a slide's result if it was tiled before; see :meth:`SlideWork.finished`."""
+        table = finished_table(self.folder / f"{row.slide_id}.h5", row)
+        return None if table is None else SlideResult(row.slide_id, "skipped", len(table))
+
+    def work(self, row: SlideRow) -> SlideResult:
+        """Tile one slide.
+
+        Raises:
+            SlideError: the slide cannot be read, or tells no resolution.
+            NoTissueError: no tile holds enough tissue.
+        """
+        path, settings = self.folder / f"{row.slide_id}.h5", self.settings
+        segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
+        index = index_folder(self.folder)
+        with open_slide(row.path, reader=settings.reader, mpp=row.mpp, index_folder=index) as slide:
+            image, mpp = read_reduced(slide, segmenter.mask_mpp)
+            mask = segmenter.segment(image)
+            table: TileTable = tiler.tile(slide, mask, row.slide_id)
+            image, image_mpp = _overview_image(slide, image, mpp)
+        table.attrs.update({"source": str(row.path), **source_stamp(row)})
+        table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
+        with atomic_path(self.folder / "overview" / f"{row.slide_id}.jpg") as temporary:
+            temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, image_mpp)))
+        if not len(table):
+            # tiles of an earlier version of the slide are not this one's
+            path.unlink(missing_ok=True)
+            raise NoTissueError(_emptiness(table), where=row.path)
+        table.save(path)
+        return SlideResult(row.slide_id, "done", len(table))
 
 
 def index_folder(folder: Path) -> Path:

@@ -40,7 +40,7 @@ from gigakit.wsi.readers.openslide_reader import OpenSlideReader
 from gigakit.wsi.resolution import choose_level, read_reduced, read_window
 from gigakit.wsi.slide import Slide
 from gigakit.wsi.tiles import TileTable
-from gigakit.wsi.tiling import TilingSettings, tile_slide
+from gigakit.wsi.tiling import TileSlides, TilingSettings
 
 SETTINGS = TilingSettings(segmenter={"type": "OtsuSegmenter"}, tiler={"type": "GridTiler"})
 BASELINE, LIMIT, HALF = "openslide/PIL", "limit", "limit, half"
@@ -156,12 +156,12 @@ def measure_slide(
 
     def tile() -> None:
         with tempfile.TemporaryDirectory(dir=folder) as out:
-            tile_slide(SlideRow(path.stem, path), settings, Path(out) / "tiles" / "grid")
+            TileSlides(settings, Path(out) / "tiles" / "grid").work(SlideRow(path.stem, path))
 
     _, tiling_peak = once(tile)
     tiling = in_turns({"tile": tile}, turns=given.turns)["tile"]
     out = folder / f"{kind}-{target_mpp}" / "tiles" / "grid"
-    tile_slide(SlideRow(path.stem, path), settings, out)
+    TileSlides(settings, out).work(SlideRow(path.stem, path))
     table = first(TileTable.load(out / f"{path.stem}.h5"), given.tiles)
     opening = in_turns(
         {

@@ -1,0 +1,1 @@
+"""Executors: where the work on a cohort's slides is done."""
