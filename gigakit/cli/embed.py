@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigakit.cli.executor_options import Shard, TimeLimit, build_executor
 from gigakit.cli.options import Mpp, Out, Overrides
 from gigakit.cli.tile import Recipe, fail_if_slides_failed, report_cohort
 
 if TYPE_CHECKING:
+    from gigakit.wsi.executor import Executor
     from gigakit.wsi.pipeline import CohortResult
 
 _TASKS = ("preparation", "slide_embedding")
@@ -51,8 +53,11 @@ def embed(
         int | None, typer.Option("--batch-size", min=1, help="Tiles a forward pass.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=0, help="Processes that read tiles.")
+        int | None,
+        typer.Option("--workers", min=0, help="Processes that tile slides, then read tiles."),
     ] = None,
+    shard: Shard = None,
+    time_limit: TimeLimit = None,
     device: Annotated[
         str | None, typer.Option("--device", help="cpu, cuda:1, mps; default: the best there is.")
     ] = None,
@@ -96,7 +101,11 @@ def embed(
     if features:
         results = _embed_features(values, features, coords, step, out)
     else:
-        results = _embed_slides(values, slides or [], out, mpp)
+        both_stages = [
+            build_executor("local", shard=shard, workers=count, time_limit=time_limit)
+            for count in (workers, None)
+        ]
+        results = _embed_slides(values, slides or [], out, mpp, both_stages)
     for stage, result in results.items():
         report_cohort(stage, result)
     fail_if_slides_failed(*results.values())
@@ -117,7 +126,11 @@ def _check_source(
 
 
 def _embed_slides(
-    values: dict[str, Any], slides: list[str], out: Path | None, mpp: float | None
+    values: dict[str, Any],
+    slides: list[str],
+    out: Path | None,
+    mpp: float | None,
+    executors: list[Executor],
 ) -> dict[str, CohortResult]:
     from gigakit.data.feature_folder import FeatureFolder
     from gigakit.registry import TASKS
@@ -130,7 +143,10 @@ def _embed_slides(
     aggregation = TASKS.build(values["slide_embedding"]) if "slide_embedding" in values else None
     if aggregation is not None:
         aggregation.check()
-    tiled, embedded = preparation.process(cohort, out, announce=_announce)
+    tiling, embedding = executors
+    tiled, embedded = preparation.process(
+        cohort, out, tiling=tiling, embedding=embedding, announce=_announce
+    )
     results = {"tiling": tiled, "embedding": embedded}
     usable = [slide.slide_id for slide in embedded.slides if slide.tiles]
     if aggregation is not None and usable:

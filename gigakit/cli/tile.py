@@ -6,6 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.executor_options import (
+    ExecutorName,
+    Scheduler,
+    Shard,
+    TimeLimit,
+    build_executor,
+)
 from gigakit.cli.options import Mpp, Out, Overrides
 
 if TYPE_CHECKING:
@@ -24,11 +31,18 @@ def tile(
     overrides: Overrides = None,
     out: Out = None,
     mpp: Mpp = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=0, help="Processes; 0 works in this one.")
+    ] = None,
+    executor: ExecutorName = "local",
+    shard: Shard = None,
+    time_limit: TimeLimit = None,
+    scheduler: Scheduler = None,
 ) -> None:
     """Find the tissue of each slide, lay out tiles, store coordinates and an overview picture.
 
     Settings are the recipe's, for instance --set preparation.tiler.overlap=0.5; training with the
-    same settings finds the tiles done.
+    same settings finds the tiles done. Run again, the command does what is left.
     """
     from gigakit.config import load_checked
 
@@ -39,6 +53,9 @@ def tile(
     from gigakit.wsi.tiling import TilingSettings, tile_cohort
 
     rows = read_cohort(cohort, mpp=mpp)
+    chosen = build_executor(
+        executor, shard=shard, workers=workers, time_limit=time_limit, scheduler=scheduler
+    )
     settings = TilingSettings(
         reader=preparation.get("reader"),
         segmenter=preparation["segmenter"],
@@ -48,6 +65,7 @@ def tile(
         rows,
         settings,
         store_root(rows, out),
+        executor=chosen,
         announce=lambda line: typer.echo(line, err=True),
     )
     report_cohort("tiling", result)
@@ -69,6 +87,6 @@ def fail_if_slides_failed(*results: CohortResult) -> None:
         if failed:
             raise SomeSlidesFailedError(
                 f"{len(failed)} of {len(result.slides)} slides failed",
-                where=result.folder / "status.csv",
+                where=result.status,
                 fix="the others are finished; mend these and run the same command again",
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from gigakit.wsi.cohort import SlideRow
 from gigakit.wsi.work import SlideResult
@@ -24,7 +24,7 @@ class Executor(ABC):
         return ""
 
     @abstractmethod
-    def run(self, work: Work, rows: Sequence[SlideRow]) -> Iterator[SlideResult]:
+    def run(self, work: Work, rows: Sequence[SlideRow]) -> Generator[SlideResult]:
         """Yield each slide's result as it comes, in any order.
 
         Args:

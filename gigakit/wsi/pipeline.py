@@ -8,7 +8,7 @@ import csv
 import io
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,8 +83,11 @@ def run_cohort(
     results: dict[str, SlideResult] = {}
     begin = time.perf_counter()
     try:
-        with _Journal(work.folder / f".{name}.journal") as journal:
-            for slide in _all_results(executor, Attempt(work), rows, announce):
+        with (
+            _Journal(work.folder / f".{name}.journal") as journal,
+            contextlib.closing(_all_results(executor, Attempt(work), rows, announce)) as slides,
+        ):
+            for slide in slides:
                 results[slide.slide_id] = slide
                 if slide.state != "skipped":
                     journal.add(slide)
@@ -103,14 +106,16 @@ def run_cohort(
 
 def _all_results(
     executor: Executor, work: Attempt, rows: Sequence[SlideRow], announce: Announce
-) -> Iterator[SlideResult]:
+) -> Generator[SlideResult]:
     while rows:
         elsewhere = {}
-        for slide in executor.run(work, rows):
-            if slide.state == "elsewhere":
-                elsewhere[slide.slide_id] = slide
-            else:
-                yield slide
+        # closed at once on an error, so that no process outlives the run
+        with contextlib.closing(executor.run(work, rows)) as slides:
+            for slide in slides:
+                if slide.state == "elsewhere":
+                    elsewhere[slide.slide_id] = slide
+                else:
+                    yield slide
         if elsewhere and len(elsewhere) < len(rows):
             who = sorted({slide.reason for slide in elsewhere.values()})
             announce(f"waits for {len(elsewhere)} slides that {', '.join(who)} is working on")

@@ -129,9 +129,8 @@ class WorkerPool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_serve_slides, args=(theirs, self._work), daemon=True
-        )
+        # not a daemon, since its work may need processes of its own
+        process = self._context.Process(target=_serve_slides, args=(theirs, self._work))
         process.start()
         # the other end must be the child's alone, so that its death closes the pipe
         theirs.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import EXECUTORS
@@ -34,7 +34,7 @@ class LocalExecutor(Executor):
         self.workers = max(workers, 1) if time_limit else workers
         self.time_limit = time_limit
 
-    def run(self, work: Work, rows: Sequence[SlideRow]) -> Iterator[SlideResult]:
+    def run(self, work: Work, rows: Sequence[SlideRow]) -> Generator[SlideResult]:
         """Yield each slide's result; see :meth:`Executor.run`."""
         if not self.workers:
             yield from map(work, rows)
