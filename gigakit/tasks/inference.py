@@ -100,11 +100,12 @@ class Progress:
         announce: receives the lines.
         slide_id: the slide.
         tiles: how many it has.
+        done: how many were done before.
     """
 
-    def __init__(self, announce: Announce, slide_id: str, tiles: int) -> None:
+    def __init__(self, announce: Announce, slide_id: str, tiles: int, done: int = 0) -> None:
         self._announce, self._slide_id, self._tiles = announce, slide_id, tiles
-        self._done = 0
+        self._done = self._before = done
         self._begin = self._last = time.monotonic()
 
     def advance(self, tiles: int) -> None:
@@ -114,7 +115,7 @@ class Progress:
         if now - self._last < _INTERVAL_SECONDS or self._done == self._tiles:
             return
         self._last = now
-        seconds = (now - self._begin) / self._done
+        seconds = (now - self._begin) / (self._done - self._before)
         left = seconds * (self._tiles - self._done) / 60
         self._announce(
             f"{self._slide_id}: {self._done} of {self._tiles} tiles, {seconds:.2g} s a tile, "

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -12,11 +13,17 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-from gigakit.core.errors import NoTissueError, SomeSlidesFailedError
+from gigakit.core.errors import (
+    ConfigError,
+    NoTissueError,
+    SlideError,
+    SomeSlidesFailedError,
+)
 from gigakit.core.files import digest8, file_sha256, write_json
 from gigakit.data.datasets.slide_tiles import SlideTiles
+from gigakit.data.prefetch import prefetched
 from gigakit.registry import TASKS
 from gigakit.tasks.inference import (
     Announce,
@@ -30,7 +37,8 @@ from gigakit.tasks.inference import (
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.executor import Executor
-from gigakit.wsi.features import feature_writer, holds_features
+from gigakit.wsi.features import as_float16, feature_writer, holds_features
+from gigakit.wsi.partial_features import PartialFeatures
 from gigakit.wsi.pipeline import CohortResult, run_cohort, store_root
 from gigakit.wsi.tiles import TileTable
 from gigakit.wsi.tiling import TilingSettings, finished_table, index_folder, tile_cohort
@@ -39,6 +47,7 @@ from gigakit.wsi.work import SlideResult, SlideWork
 LOGGER = logging.getLogger(__name__)
 
 FORMAT = 1
+PARTIAL = ".partial"
 
 
 @TASKS.register_module()
@@ -55,13 +64,16 @@ class TileEmbedding:
         name: names the folder of the embeddings; ``None`` takes the encoder's type and weights.
         seed: seed of an encoder without weights.
         batch_size: tiles a forward pass.
-        num_workers: processes that read and transform tiles.
+        num_workers: processes that read and transform tiles; 0 takes a thread of this one. Either
+            works on the next batches while the model computes.
         precision: of matrix products: ``fp32``, ``bf16``, ``fp16``, or ``auto``: fp16 on CUDA, as
             published, else fp32.
         device: such as ``cuda:1``; ``None`` takes CUDA or MPS where there is one.
+        max_bad_share: share of a slide's tiles that may be damaged; they are marked and left out.
+            Beyond it the slide fails.
 
     Raises:
-        ConfigError: there is no such device or precision.
+        ConfigError: there is no such device or precision, or a share is none.
 
     Source: Prov-GigaPath, Methods: preprocessing, and the frozen tile encoder's embeddings.
     """
@@ -81,7 +93,10 @@ class TileEmbedding:
         num_workers: int = 0,
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32",
         device: str | None = None,
+        max_bad_share: float = 0.01,
     ) -> None:
+        if not 0 <= max_bad_share <= 1:
+            raise ConfigError(f"got {max_bad_share}", where="max_bad_share", fix="from 0 to 1")
         self.tiling = TilingSettings(segmenter=segmenter, tiler=tiler, reader=reader)
         self.encoder_config = encoder
         self.transform = transform
@@ -89,6 +104,7 @@ class TileEmbedding:
         self.seed = seed
         self.batch_size = batch_size
         self.num_workers = num_workers
+        self.max_bad_share = max_bad_share
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         stem = self.weights.stem if self.weights else f"untrained-seed{seed}"
@@ -177,19 +193,32 @@ class TileEmbedding:
         embedded = run_cohort(rest, work, executor=embedding, announce=announce)
         return tiled, embedded
 
-    def batches(self, pixels: SlideTiles) -> Iterator[np.ndarray]:
-        """Yield the embeddings of a slide's tiles, ``(N, D)`` float32 a batch, in their order."""
+    def batches(
+        self, pixels: SlideTiles, begin: int = 0
+    ) -> Generator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the embeddings ``(B, D)`` of a slide's tiles, in order, and which tiles are bad.
+
+        Args:
+            pixels: the tiles.
+            begin: the first one wanted; a multiple of the batch size, so that batches are the same.
+        """
         loader = DataLoader(
-            pixels,
+            Subset(pixels, range(begin, len(pixels))),
             batch_size=self.batch_size,
             num_workers=self.num_workers,
+            pin_memory=self.device.type == "cuda",
             # without its own, a loader draws its workers' seed from the global generator
             generator=torch.Generator(),
         )
-        for batch in loader:
-            with inference(self.device, self.precision):
-                embedded = self._encoder(batch.to(self.device)).float().cpu()
-            yield embedded.numpy()
+        # a loader with workers reads ahead by itself
+        ahead = (batch for batch in loader) if self.num_workers else prefetched(iter(loader))
+        with contextlib.closing(ahead):
+            for tiles, bad in ahead:
+                with inference(self.device, self.precision):
+                    on_device = tiles.to(self.device, non_blocking=True)
+                    embedded = self._encoder(on_device).float().cpu().numpy()
+                embedded[bad.numpy()] = 0.0
+                yield embedded, bad.numpy()
 
     @functools.cached_property
     def _encoder(self) -> nn.Module:
@@ -241,13 +270,31 @@ class EmbedTiles(SlideWork):
             "embedding": "tile, cls token after the final norm",
             "precision": self.task.precision,
         }
-        progress = Progress(self.announce, row.slide_id, len(table))
-        # batch by batch, so that memory does not grow with the slide
+        identity = [self.task.batch_size, table.attrs.get("source_mtime_ns"), len(table)]
+        partial = PartialFeatures(self.folder / PARTIAL, row.slide_id, identity)
+        progress = Progress(self.announce, row.slide_id, len(table), partial.count)
+        for batch, bad in self.task.batches(pixels, partial.count):
+            partial.append(as_float16(batch, partial.count, path), bad)
+            self._refuse_many_bad(len(partial.bad), row, len(table))
+            progress.advance(len(batch))
         with feature_writer(path, table, attrs) as writer:
-            for batch in self.task.batches(pixels):
-                writer.append(batch)
-                progress.advance(len(batch))
-        return SlideResult(row.slide_id, "done", len(table))
+            for features in partial.chunks():
+                writer.append(features)
+            if partial.bad:
+                writer.mark_bad(partial.bad)
+        partial.remove()
+        count = len(table) - len(partial.bad)
+        reason = f"{len(partial.bad)} of {len(table)} tiles are damaged" if partial.bad else ""
+        return SlideResult(row.slide_id, "done", count, reason=reason)
+
+    def _refuse_many_bad(self, bad: int, row: SlideRow, tiles: int) -> None:
+        if bad > self.task.max_bad_share * tiles:
+            raise SlideError(
+                f"{bad} of its first tiles are damaged, more than {self.task.max_bad_share:.1%} of "
+                f"all {tiles}",
+                where=row.path,
+                fix="copy it again, or raise preparation.max_bad_share",
+            )
 
     def _table(self, row: SlideRow) -> TileTable:
         table = finished_table(self.tiles / f"{row.slide_id}.h5", row)

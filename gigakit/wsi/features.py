@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,22 +52,12 @@ class FeatureWriter:
         self._file, self._tiles, self._path = file, tiles, path
         self.written = 0
 
-    def append(self, batch: np.ndarray) -> None:
-        """Write the next embeddings ``(B, D)`` as float16.
+    def append(self, half: np.ndarray) -> None:
+        """Write the next embeddings, ``(B, D)`` float16 of :func:`as_float16`.
 
         Raises:
-            StoreError: more embeddings than tiles, or a value that is not finite in float16.
+            StoreError: more embeddings than tiles.
         """
-        with np.errstate(over="ignore"):
-            half = np.asarray(batch).astype(np.float16)
-        if not np.isfinite(half).all():
-            row = int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])
-            raise StoreError(
-                f"the embedding of tile {self.written + row} is not finite in float16 "
-                f"(largest value {np.abs(batch[row]).max():g})",
-                where=self._path,
-                fix="check the encoder's weights and its input normalisation",
-            )
         end = self.written + len(half)
         if end > self._tiles:
             self._refuse(end)
@@ -76,6 +66,13 @@ class FeatureWriter:
             self._file.create_dataset("features", shape=shape, dtype=np.float16)
         self._file["features"][self.written : end] = half
         self.written = end
+
+    def mark_bad(self, tiles: Sequence[int]) -> None:
+        """Write which tiles could not be read, so that readers leave them out."""
+        bad = np.zeros(self._tiles, dtype=bool)
+        bad[list(tiles)] = True
+        self._file.create_dataset("bad", data=bad)
+        self._file.attrs["bad_tiles"] = len(tiles)
 
     def finish(self) -> None:
         """Check that every tile has its embedding.
@@ -88,6 +85,30 @@ class FeatureWriter:
 
     def _refuse(self, count: int) -> None:
         raise StoreError(f"{count} embeddings for {self._tiles} tiles", where=self._path)
+
+
+def as_float16(batch: np.ndarray, first: int, where: Path) -> np.ndarray:
+    """Return embeddings ``(B, D)`` as float16.
+
+    Args:
+        batch: the embeddings.
+        first: number of the first one's tile, for the message.
+        where: the file that they are for.
+
+    Raises:
+        StoreError: a value is not finite in float16.
+    """
+    with np.errstate(over="ignore"):
+        half = np.asarray(batch).astype(np.float16)
+    if not np.isfinite(half).all():
+        row = int(np.flatnonzero(~np.isfinite(half).all(axis=1))[0])
+        raise StoreError(
+            f"the embedding of tile {first + row} is not finite in float16 "
+            f"(largest value {np.abs(batch[row]).max():g})",
+            where=where,
+            fix="check the encoder's weights and its input normalisation",
+        )
+    return half
 
 
 @contextlib.contextmanager
@@ -105,8 +126,7 @@ def feature_writer(
         attrs: facts about the encoder.
 
     Raises:
-        StoreError: the number of embeddings differs from that of tiles, or a value is not finite
-            in float16.
+        StoreError: the number of embeddings differs from that of tiles.
     """
     with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
         table.write_into(file)
@@ -121,7 +141,7 @@ def write_features(
 ) -> None:
     """Write embeddings ``(N, D)`` at once, as :func:`feature_writer` does."""
     with feature_writer(path, table, attrs) as writer:
-        writer.append(features)
+        writer.append(as_float16(features, 0, path))
 
 
 def read_features(
@@ -130,7 +150,8 @@ def read_features(
     """Read a feature file: gigakit's, CLAM's, TRIDENT's or the PANDA release's.
 
     Args:
-        path: HDF5 with ``features`` ``(N, D)`` or ``(1, N, D)``, ``coords`` and perhaps ``grid``.
+        path: HDF5 with ``features`` ``(N, D)`` or ``(1, N, D)``, ``coords`` and perhaps ``grid``;
+            tiles that ``bad`` marks are left out.
         step: side of a tile in the unit of ``coords``, where the file does not tell it.
         places: another HDF5 file, whose coordinates count instead.
 
@@ -140,7 +161,10 @@ def read_features(
     with open_store(path) as file:
         features = read_dataset(file, "features", path, columns=-1).astype(np.float32)
         slide_id = str(file.attrs.get("slide_id", path.stem))
+        bad = np.asarray(file["bad"], dtype=bool) if "bad" in file else None
     coords, grid = read_places(places or path, step=step)
+    if bad is not None and len(bad) == len(features) == len(coords):
+        features, coords, grid = features[~bad], coords[~bad], grid[~bad]
     return FeatureSet(slide_id, features, coords, grid)
 
 
@@ -164,18 +188,19 @@ def read_places(path: Path, *, step: float | None = None) -> tuple[np.ndarray, n
 
 
 def read_feature_shape(path: Path) -> tuple[int, int]:
-    """Return the number of tiles and the width of a feature file without reading them.
+    """Return the number of tiles, bad ones left out, and the width, without reading them.
 
     Raises:
         StoreError: missing, damaged, or no feature file.
     """
     with open_store(path) as file:
         shape: tuple[int, ...] = file["features"].shape if "features" in file else ()
+        bad = int(file.attrs.get("bad_tiles", 0))
     if len(shape) == 3 and shape[0] == 1:  # noqa: PLR2004
         shape = shape[1:]
     if len(shape) != 2:  # noqa: PLR2004
         raise StoreError("holds no embeddings (N, D)", where=path)
-    return int(shape[0]), int(shape[1])
+    return int(shape[0]) - bad, int(shape[1])
 
 
 def holds_features(path: Path, table: TileTable) -> bool:
@@ -183,8 +208,9 @@ def holds_features(path: Path, table: TileTable) -> bool:
     if not path.is_file():
         return False
     try:
-        tiles, _ = read_feature_shape(path)
+        read_feature_shape(path)
         with open_store(path) as file:
+            tiles = len(file["features"])
             coords = read_dataset(file, "coords", path, columns=2)
             same = file.attrs.get("source_mtime_ns") == table.attrs.get("source_mtime_ns")
     except StoreError as error:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import textwrap
+
+import h5py
 import numpy as np
 import pytest
 import torch
 
 from gigakit.core.errors import (
     CheckpointError,
+    DamagedRegionError,
     SomeSlidesFailedError,
     StoreError,
     UnreadableSlideError,
@@ -16,7 +23,7 @@ from gigakit.nn.weights import write_safetensors
 from gigakit.registry import BACKBONES, TASKS
 from gigakit.tasks.prepared import read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
-from gigakit.wsi.features import read_features, write_features
+from gigakit.wsi.features import read_feature_shape, read_features, write_features
 from gigakit.wsi.slide import open_slide
 from gigakit.wsi.tiles import TileTable
 
@@ -202,3 +209,85 @@ def test_embeddings_are_written_as_they_come(cohort, tmp_path, monkeypatch):
     )
     run(cohort, tmp_path, batch_size=4)
     assert sizes == [4, 2]
+
+
+def damaged_at(monkeypatch, *indices):
+    read = TileTable.read
+
+    def damaged(self, slide, index):
+        if index in indices:
+            raise DamagedRegionError("is damaged there", where=slide.path)
+        return read(self, slide, index)
+
+    monkeypatch.setattr(TileTable, "read", damaged)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_damaged_tile_is_marked_and_left_out(cohort, tmp_path, monkeypatch, workers):
+    whole = read_features(run(cohort, tmp_path / "whole").folder / "a.h5")
+    damaged_at(monkeypatch, 3)
+    task = TASKS.build({**CONFIG, "max_bad_share": 0.2, "num_workers": workers, "batch_size": 2})
+    _, embedded = task.process(cohort, tmp_path / "out")
+    (slide,) = embedded.slides
+    assert (slide.state, slide.tiles) == ("done", 5)
+    assert slide.reason == "1 of 6 tiles are damaged"
+    with h5py.File(embedded.folder / "a.h5") as file:
+        assert file["bad"][()].tolist() == [False, False, False, True, False, False]
+        assert file["features"].shape == (6, 12)
+        assert not file["features"][3].any()
+    left = [0, 1, 2, 4, 5]
+    found = read_features(embedded.folder / "a.h5")
+    np.testing.assert_allclose(found.features, whole.features[left], atol=2e-3)
+    np.testing.assert_array_equal(found.grid, whole.grid[left])
+    assert read_feature_shape(embedded.folder / "a.h5") == (5, 12)
+    _, again = task.process(cohort, tmp_path / "out")
+    assert again.slides[0].state == "skipped"
+
+
+def test_a_slide_with_many_damaged_tiles_fails(cohort, tmp_path, monkeypatch):
+    damaged_at(monkeypatch, 3)
+    _, embedded = TASKS.build(CONFIG).process(cohort, tmp_path / "out")
+    (slide,) = embedded.slides
+    assert slide.state == "failed"
+    assert "1 of its first tiles are damaged, more than 1.0% of all 6" in slide.reason
+
+
+def test_a_slide_whose_process_is_killed_goes_on_bit_identically(cohort, tmp_path, monkeypatch):
+    undisturbed = run(cohort, tmp_path / "whole", batch_size=2).folder / "a.h5"
+    script = textwrap.dedent(
+        f"""
+        import os, signal
+        from pathlib import Path
+        from gigakit.registry import TASKS
+        from gigakit.wsi import partial_features
+        from gigakit.wsi.cohort import Cohort, SlideRow
+
+        partial_features.SAVE_SECONDS = -1.0
+        append = partial_features.PartialFeatures.append
+
+        def killed(self, features, bad):
+            if self.count == 4:
+                os.kill(os.getpid(), signal.SIGKILL)
+            append(self, features, bad)
+
+        partial_features.PartialFeatures.append = killed
+        rows = (SlideRow("a", Path({str(cohort.slides[0].path)!r}), 0.5),)
+        TASKS.build({ {**CONFIG, "batch_size": 2}!r}).process(
+            Cohort("c", rows), Path({str(tmp_path / "out")!r})
+        )
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", script], check=False, timeout=120)
+    assert done.returncode == -signal.SIGKILL
+    read = []
+    original = TileTable.read
+
+    def noted(self, slide, index):
+        read.append(index)
+        return original(self, slide, index)
+
+    monkeypatch.setattr(TileTable, "read", noted)
+    _, embedded = TASKS.build({**CONFIG, "batch_size": 2}).process(cohort, tmp_path / "out")
+    assert read == [4, 5]
+    assert undisturbed.read_bytes() == (embedded.folder / "a.h5").read_bytes()
+    assert not (embedded.folder / ".partial").exists()
