@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
-from gigakit.core.errors import ConfigError
 from gigakit.registry import SEGMENTERS
+from gigakit.wsi.masks import cleaned, otsu_split, require_sizes
 
 # grey levels between the means of dark and light under which the split is one of scanner noise
 _LEAST_CONTRAST = 8.0
@@ -23,26 +22,32 @@ class OtsuSegmenter:
 
     Args:
         mask_mpp: working resolution in µm/px.
+        min_tissue_mm2: smaller pieces of tissue are dropped; the paper drops none.
+        max_hole_mm2: smaller holes are filled; the paper fills none.
 
     Raises:
-        ConfigError: mask_mpp is not positive.
+        ConfigError: mask_mpp is not positive, or a size is negative.
 
     Source: Prov-GigaPath, Methods, preprocessing (Otsu on a down-sampled image); Otsu 1979.
     Differs: the released tiler takes the lowest level whatever its resolution.
     """
 
-    def __init__(self, *, mask_mpp: float = 8.0) -> None:
-        if not mask_mpp > 0:
-            raise ConfigError(f"mask_mpp is {mask_mpp}", where="OtsuSegmenter", fix="try 8.0")
+    def __init__(
+        self, *, mask_mpp: float = 8.0, min_tissue_mm2: float = 0.0, max_hole_mm2: float = 0.0
+    ) -> None:
+        require_sizes(
+            "OtsuSegmenter", mask_mpp, min_tissue_mm2=min_tissue_mm2, max_hole_mm2=max_hole_mm2
+        )
         self.mask_mpp = mask_mpp
+        self.min_tissue_mm2, self.max_hole_mm2 = min_tissue_mm2, max_hole_mm2
 
     def segment(self, image: np.ndarray) -> np.ndarray:
         """Return ``(H, W)`` bool, True = tissue, of ``(H, W, 3)`` uint8 RGB at ``mask_mpp``."""
         luminance = np.rint(image.mean(axis=2, dtype=np.float32)).astype(np.uint8)
-        # OpenCV's threshold is the lightest level of the dark class
-        threshold, _ = cv2.threshold(luminance, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-        tissue: np.ndarray = luminance <= threshold
-        if tissue.all() or not tissue.any():
-            return np.zeros(luminance.shape, dtype=bool)
-        contrast = luminance[~tissue].mean() - luminance[tissue].mean()
-        return tissue if contrast >= _LEAST_CONTRAST else np.zeros_like(tissue)
+        tissue = otsu_split(luminance, least_contrast=_LEAST_CONTRAST)
+        return cleaned(
+            tissue,
+            self.mask_mpp,
+            min_tissue_mm2=self.min_tissue_mm2,
+            max_hole_mm2=self.max_hole_mm2,
+        )

@@ -7,8 +7,8 @@ import pytest
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import TILERS
+from gigakit.wsi.occupancy import tissue_fraction
 from gigakit.wsi.slide import open_slide
-from gigakit.wsi.tilers.grid import tissue_fraction
 
 
 def build(**changes):
