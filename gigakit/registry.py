@@ -157,6 +157,7 @@ def _name(cfg: Mapping[str, Any]) -> str:
 READERS = Registry(KINDS["READERS"])
 SEGMENTERS = Registry(KINDS["SEGMENTERS"])
 TILERS = Registry(KINDS["TILERS"])
+QUALITIES = Registry(KINDS["QUALITIES"])
 EXECUTORS = Registry(KINDS["EXECUTORS"])
 ATTENTIONS = Registry(KINDS["ATTENTIONS"])
 POSITIONS = Registry(KINDS["POSITIONS"])

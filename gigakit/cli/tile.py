@@ -60,6 +60,8 @@ def tile(
         reader=preparation.get("reader"),
         segmenter=preparation["segmenter"],
         tiler=preparation["tiler"],
+        quality=preparation.get("quality") or [],
+        quality_limits=preparation.get("quality_limits") or {},
     )
     result = tile_cohort(
         rows,

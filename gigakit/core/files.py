@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_abandoned(folder: Path, *, older_seconds: float = 3600.0) -> None:
+    """Remove temporary files of processes that were killed while they wrote into a folder.
+
+    Args:
+        folder: it and its folders are looked at.
+        older_seconds: what was changed since may be written right now, and stays.
+    """
+    limit = time.time() - older_seconds
+    for part in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:
+        with contextlib.suppress(FileNotFoundError):
+            if part.stat().st_mtime < limit:
+                part.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

@@ -108,7 +108,10 @@ def _on_overview(
 ) -> np.ndarray:
     width, height = table.attrs["slide_size"]
     footprint = np.array(table.footprint)
-    scale = footprint * [overview.shape[1] / width, overview.shape[0] / height]
+    # below the slide's part lies the legend
+    across, down = table.attrs.get("overview_size", (overview.shape[1], overview.shape[0]))
+    overview = overview[:down, :across]
+    scale = footprint * [across / width, down / height]
     veil = overview.copy()
     corners, ends = np.rint(grid * scale).astype(int), np.rint((grid + 1) * scale).astype(int)
     for (left, top), (right, bottom), colour in zip(corners, ends, colours, strict=True):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gigakit.core.errors import StoreError
 from gigakit.data.feature_folder import FeatureFolder
-from gigakit.wsi.tiles import open_store
+from gigakit.wsi.stores import open_store
 
 
 @dataclass

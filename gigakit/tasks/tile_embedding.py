@@ -40,6 +40,7 @@ from gigakit.wsi.executor import Executor
 from gigakit.wsi.features import as_float16, feature_writer, holds_features
 from gigakit.wsi.partial_features import PartialFeatures
 from gigakit.wsi.pipeline import CohortResult, run_cohort, store_root
+from gigakit.wsi.quality import within_limits
 from gigakit.wsi.tiles import TileTable
 from gigakit.wsi.tiling import TilingSettings, finished_table, index_folder, tile_cohort
 from gigakit.wsi.work import SlideResult, SlideWork
@@ -71,6 +72,9 @@ class TileEmbedding:
         device: such as ``cuda:1``; ``None`` takes CUDA or MPS where there is one.
         max_bad_share: share of a slide's tiles that may be damaged; they are marked and left out.
             Beyond it the slide fails.
+        quality: configs from QUALITIES: what is measured of each tile while tiling.
+        quality_limits: least and largest value by column of quality, such as
+            ``dict(pen=[0, 0.05], blur=[0, 0.6])``; tiles beyond them are not embedded.
 
     Raises:
         ConfigError: there is no such device or precision, or a share is none.
@@ -94,10 +98,18 @@ class TileEmbedding:
         precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32",
         device: str | None = None,
         max_bad_share: float = 0.01,
+        quality: list[dict[str, Any]] | None = None,
+        quality_limits: dict[str, list[float]] | None = None,
     ) -> None:
         if not 0 <= max_bad_share <= 1:
             raise ConfigError(f"got {max_bad_share}", where="max_bad_share", fix="from 0 to 1")
-        self.tiling = TilingSettings(segmenter=segmenter, tiler=tiler, reader=reader)
+        self.tiling = TilingSettings(
+            segmenter=segmenter,
+            tiler=tiler,
+            reader=reader,
+            quality=quality or [],
+            quality_limits=quality_limits or {},
+        )
         self.encoder_config = encoder
         self.transform = transform
         self.weights = Path(weights) if weights else None
@@ -122,6 +134,8 @@ class TileEmbedding:
             "weights_sha256": weights,
             "seed": None if weights else self.seed,
         }
+        if self.tiling.quality_limits:
+            settings["quality_limits"] = self.tiling.quality_limits
         return settings if self.precision == "fp32" else settings | {"precision": self.precision}
 
     def run(
@@ -300,4 +314,9 @@ class EmbedTiles(SlideWork):
         table = finished_table(self.tiles / f"{row.slide_id}.h5", row)
         if table is None:
             raise NoTissueError("has no tiles", where=row.path)
-        return table
+        kept, _ = within_limits(table, self.task.tiling.quality_limits)
+        if not kept.any():
+            raise NoTissueError(
+                f"none of its {len(table)} tiles is within quality_limits", where=row.path
+            )
+        return table.select(kept)

@@ -15,7 +15,8 @@ import numpy as np
 from gigakit.core.errors import StoreError
 from gigakit.core.files import atomic_path
 from gigakit.wsi.lattice import foreign_grid
-from gigakit.wsi.tiles import TileTable, open_store, read_dataset
+from gigakit.wsi.stores import open_store, read_dataset
+from gigakit.wsi.tiles import TileTable
 
 LOGGER = logging.getLogger(__name__)
 

@@ -74,6 +74,7 @@ class Layout:
         corners = grid * np.array(footprint)
         occupancy = tissue_fraction(mask, corners, footprint, (width, height))
         kept = occupancy >= self.min_occupancy
+        near = ~kept & (occupancy > 0)
         return TileTable(
             slide_id=slide_id,
             coords=np.rint(corners[kept]).astype(np.int64),
@@ -91,8 +92,11 @@ class Layout:
                 "tolerance": self.tolerance,
                 "min_occupancy": self.min_occupancy,
                 "cells": len(grid),
+                **({"bounds": slide.bounds} if slide.bounds else {}),
+                "little_tissue": int(near.sum()),
                 **attrs,
             },
+            rejected=grid[near],
         )
 
     def extent(self, slide: Slide) -> tuple[float, float]:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gigakit.core.files import write_text
+from gigakit.core.files import remove_abandoned, write_text
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.executor import Executor
 from gigakit.wsi.executors.local_executor import LocalExecutor
+from gigakit.wsi.leases import Lease
 from gigakit.wsi.work import LEASES, Attempt, SlideResult, SlideWork
 
 LOGGER = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ def run_cohort(
     executor = executor or LocalExecutor()
     rows = executor.select(cohort.slides)
     name = f"status-{executor.part}.csv" if executor.part else "status.csv"
+    remove_abandoned(work.folder)
     results: dict[str, SlideResult] = {}
     begin = time.perf_counter()
     try:
@@ -98,9 +100,7 @@ def run_cohort(
         result = CohortResult(work.folder, found, work.folder / name)
         write_text(result.status, _table(found))
         journal.path.unlink(missing_ok=True)
-        # another run's lease may be in it
-        with contextlib.suppress(OSError):
-            (work.folder / LEASES).rmdir()
+        _remove_leases(work.folder / LEASES)
     return result
 
 
@@ -122,6 +122,15 @@ def _all_results(
         rows = [row for row in rows if row.slide_id in elsewhere]
         if rows:
             time.sleep(_ELSEWHERE_SECONDS)
+
+
+def _remove_leases(folder: Path) -> None:
+    """Remove what killed processes left; a lease that another run holds stays."""
+    for path in folder.glob("*"):
+        with Lease(path):
+            pass
+    with contextlib.suppress(OSError):
+        folder.rmdir()
 
 
 def _line(slide: SlideResult, count: int, total: int, seconds: float) -> str:

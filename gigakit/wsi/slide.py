@@ -47,6 +47,8 @@ class Slide(ABC):
         mpp_source: where the resolution comes from.
         vendor: the format.
         scaling: how :meth:`read_scaled` makes px: ``area`` or ``dct``.
+        bounds: left, top, width and height in level-0 px of what was scanned, where a file tells
+            it (MIRAX); viewers show that part.
     """
 
     path: Path
@@ -56,6 +58,7 @@ class Slide(ABC):
     mpp_source: str
     vendor: str
     scaling: str = "area"
+    bounds: tuple[int, int, int, int] | None = None
 
     @abstractmethod
     def read(self, level: int, x: int, y: int, width: int, height: int) -> np.ndarray:

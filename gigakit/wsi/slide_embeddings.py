@@ -12,7 +12,7 @@ import numpy as np
 from gigakit import __version__
 from gigakit.core.errors import StoreError
 from gigakit.core.files import atomic_path
-from gigakit.wsi.tiles import open_store
+from gigakit.wsi.stores import open_store
 
 _ROWS = (
     "Row 0 is the sequence as embedded, before any block; row i is the output of block i, so the "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,8 +15,11 @@ from gigakit.core.errors import StoreError
 from gigakit.core.files import atomic_path
 from gigakit.wsi.resolution import LevelChoice, choose_level, read_window
 from gigakit.wsi.slide import Slide
+from gigakit.wsi.stores import open_store, read_dataset
 
 FORMAT = 1
+_COLUMNS = "quality"
+MASK = "tissue"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class TileTable:
         target_mpp: wanted µm/px.
         footprint: side of a tile in level-0 px, (x, y), exact.
         attrs: further facts: how the slide is read, its size, the rules applied.
+        columns: ``(N,)`` float32 each, qualities of the tiles by name.
+        rejected: ``(M, 2)`` float64, grid of tiles with too little tissue, for pictures; not saved.
     """
 
     slide_id: str
@@ -42,6 +47,8 @@ class TileTable:
     target_mpp: float
     footprint: tuple[float, float]
     attrs: dict[str, Any] = field(default_factory=dict)
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    rejected: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
 
     def __len__(self) -> int:
         return len(self.coords)
@@ -57,6 +64,20 @@ class TileTable:
             tile_size_px=256,
             target_mpp=target_mpp,
             footprint=(256.0, 256.0),
+        )
+
+    def select(self, kept: np.ndarray) -> Self:
+        """Return the table of some of the tiles.
+
+        Args:
+            kept: ``(N,)`` bool.
+        """
+        return replace(
+            self,
+            coords=self.coords[kept],
+            grid=self.grid[kept],
+            occupancy=self.occupancy[kept],
+            columns={name: values[kept] for name, values in self.columns.items()},
         )
 
     def choice(self, slide: Slide) -> LevelChoice:
@@ -87,11 +108,20 @@ class TileTable:
         size = self.tile_size_px
         return read_window(slide, self.choice(slide), x, y, size, size)
 
-    def save(self, path: Path) -> None:
-        """Write the table as HDF5, atomically."""
+    def save(self, path: Path, mask: np.ndarray | None = None) -> None:
+        """Write the table as HDF5, atomically.
+
+        Args:
+            path: the file.
+            mask: ``(H, W)`` bool, the tissue mask of the slide, kept beside the tiles.
+        """
         with atomic_path(path) as temporary, h5py.File(temporary, "w") as file:
             self.write_into(file)
             file.create_dataset("occupancy", data=self.occupancy)
+            for name, values in self.columns.items():
+                file.create_dataset(f"{_COLUMNS}/{name}", data=values)
+            if mask is not None:
+                file.create_dataset(MASK, data=mask, compression="gzip", compression_opts=1)
 
     def write_into(self, file: h5py.File) -> None:
         """Write coordinates, grid and attributes; names are those that CLAM and TRIDENT read."""
@@ -139,7 +169,10 @@ class TileTable:
                 "grid": read_dataset(file, "grid", path, columns=2),
                 "occupancy": read_dataset(file, "occupancy", path),
             }
-            lengths = {name: len(array) for name, array in arrays.items()}
+            columns = {
+                name: file[_COLUMNS][name][()].astype(np.float32) for name in file.get(_COLUMNS, ())
+            }
+            lengths = {name: len(array) for name, array in (arrays | columns).items()}
             if len(set(lengths.values())) != 1:
                 raise StoreError(f"its datasets differ in length: {lengths}", where=path)
             attrs = {key: _plain(value) for key, value in file.attrs.items()}
@@ -150,57 +183,11 @@ class TileTable:
                 target_mpp=attrs.pop("target_mpp"),
                 footprint=tuple(attrs.pop("footprint_level0_px")),
                 attrs={k: v for k, v in attrs.items() if k not in ("format", "gigakit")},
+                columns=columns,
                 **arrays,
             )
         except KeyError as error:
             raise StoreError(f"is no tile table: it has no {error}", where=path) from error
-
-
-def open_store(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
-
-    Raises:
-        StoreError: the file is missing or damaged.
-    """
-    if not path.is_file():
-        raise StoreError("no such file", where=path)
-    try:
-        return h5py.File(path, "r")
-    except (PermissionError, BlockingIOError) as error:
-        raise StoreError(f"cannot be opened: {error.strerror}", where=path) from error
-    except OSError as error:
-        raise StoreError(
-            "is damaged or no HDF5 file", where=path, fix="remove it and run the command again"
-        ) from error
-
-
-def read_dataset(
-    file: h5py.File, name: str, path: Path, *, columns: int | None = None
-) -> np.ndarray:
-    """Return a dataset's numbers: ``(N,)``, or ``(N, columns)``; ``(N, any)`` for -1.
-
-    ``(1, N, columns)``, as some tools write, counts as ``(N, columns)``.
-
-    Raises:
-        StoreError: the file does not hold it, it has another form, or a value is not finite.
-    """
-    found = file.get(name)
-    if not isinstance(found, h5py.Dataset):
-        raise StoreError(f"holds no dataset '{name}'", where=path)
-    shape: tuple[int, ...] = found.shape or ()
-    if columns is not None and len(shape) == 3 and shape[0] == 1:  # noqa: PLR2004
-        shape = shape[1:]
-    wanted = 1 if columns is None else 2
-    fits = len(shape) == wanted and columns in (None, -1, shape[-1])
-    if found.dtype.kind not in "fiu" or not fits:
-        raise StoreError(f"its dataset '{name}' is {found.dtype} {found.shape}", where=path)
-    try:
-        values: np.ndarray = found[()].reshape(shape)
-    except OSError as error:
-        raise StoreError(f"its dataset '{name}' is damaged: {error}", where=path) from error
-    if not np.isfinite(values).all():
-        raise StoreError(f"its dataset '{name}' holds values that are not finite", where=path)
-    return values
 
 
 def _is_same(found: float, told: float) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import numpy as np
 
 from gigakit.core.errors import NoTissueError, StoreError
 from gigakit.core.files import atomic_path, digest8, write_json
-from gigakit.registry import SEGMENTERS, TILERS
+from gigakit.registry import QUALITIES, SEGMENTERS, TILERS
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.executor import Executor
 from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
 from gigakit.wsi.pipeline import Announce, CohortResult, run_cohort
+from gigakit.wsi.quality import check_limits, measure_qualities
 from gigakit.wsi.resolution import read_reduced
 from gigakit.wsi.slide import Slide, open_slide
 from gigakit.wsi.tiles import FORMAT, TileTable
@@ -33,23 +35,29 @@ class TilingSettings:
         segmenter: config from SEGMENTERS.
         tiler: config from TILERS.
         reader: config from READERS; ``None`` chooses by the file.
+        quality: configs from QUALITIES: what is measured of each tile.
+        quality_limits: least and largest value by column; tiles beyond them are kept, and drawn in
+            another colour.
     """
 
     segmenter: dict[str, Any]
     tiler: dict[str, Any]
     reader: dict[str, Any] | None = None
+    quality: Sequence[dict[str, Any]] = ()
+    quality_limits: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
         """Eight digits that name these settings."""
-        return digest8(
-            {
-                "format": FORMAT,
-                "segmenter": self.segmenter,
-                "tiler": self.tiler,
-                "reader": self.reader,
-            }
-        )
+        return digest8({"format": FORMAT, **self.described})
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What decides the files' content."""
+        described: dict[str, Any] = {
+            "segmenter": self.segmenter, "tiler": self.tiler, "reader": self.reader,
+        }  # fmt: skip
+        return described | ({"quality": list(self.quality)} if self.quality else {})
 
     @property
     def folder(self) -> str:
@@ -78,12 +86,11 @@ def tile_cohort(
         The state of each slide; also written to ``status.csv``.
     """
     folder = root / "tiles" / settings.folder
-    write_json(
-        folder / "settings.json",
-        {"segmenter": settings.segmenter, "tiler": settings.tiler, "reader": settings.reader},
-    )
+    write_json(folder / "settings.json", settings.described)
     # what cannot be built concerns all slides, and is told before the first
     SEGMENTERS.build(settings.segmenter)
+    qualities = [QUALITIES.build(quality) for quality in settings.quality]
+    check_limits(settings.quality_limits, [quality.column for quality in qualities])
     return run_cohort(cohort, TileSlides(settings, folder), executor=executor, announce=announce)
 
 
@@ -103,8 +110,14 @@ class TileSlides(SlideWork):
     done: str = "tiled"
 
     def finished(self, row: SlideRow) -> SlideResult | None:
-        """Return a slide's result if it was tiled before; see :meth:`SlideWork.finished`."""
+        """Return a slide's result if it was tiled before; see :meth:`SlideWork.finished`.
+
+        Raises:
+            NoTissueError: it was, and no tile holds enough tissue.
+        """
         table = finished_table(self.folder / f"{row.slide_id}.h5", row)
+        if table is not None and not len(table):
+            raise NoTissueError(_emptiness(table), where=row.path)
         return None if table is None else SlideResult(row.slide_id, "skipped", len(table))
 
     def work(self, row: SlideRow) -> SlideResult:
@@ -116,21 +129,23 @@ class TileSlides(SlideWork):
         """
         path, settings = self.folder / f"{row.slide_id}.h5", self.settings
         segmenter, tiler = SEGMENTERS.build(settings.segmenter), TILERS.build(settings.tiler)
+        qualities = [QUALITIES.build(quality) for quality in settings.quality]
         index = index_folder(self.folder)
         with open_slide(row.path, reader=settings.reader, mpp=row.mpp, index_folder=index) as slide:
             image, mpp = read_reduced(slide, segmenter.mask_mpp)
             mask = segmenter.segment(image)
             table: TileTable = tiler.tile(slide, mask, row.slide_id)
+            table.columns.update(measure_qualities(slide, table, qualities, image))
             image, image_mpp = _overview_image(slide, image, mpp)
         table.attrs.update({"source": str(row.path), **source_stamp(row)})
         table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
         with atomic_path(self.folder / "overview" / f"{row.slide_id}.jpg") as temporary:
-            temporary.write_bytes(encode_jpeg(draw_overview(image, mask, table, image_mpp)))
+            picture = draw_overview(image, mask, table, image_mpp, settings.quality_limits)
+            temporary.write_bytes(encode_jpeg(picture))
+        # an empty slide's too: it is not looked at again
+        table.save(path, mask)
         if not len(table):
-            # tiles of an earlier version of the slide are not this one's
-            path.unlink(missing_ok=True)
             raise NoTissueError(_emptiness(table), where=row.path)
-        table.save(path)
         return SlideResult(row.slide_id, "done", len(table))
 
 

@@ -64,7 +64,11 @@ class SlideWork(ABC):
 
     @abstractmethod
     def finished(self, row: SlideRow) -> SlideResult | None:
-        """Return the result of a slide that was finished before; ``None`` if there is work."""
+        """Return the result of a slide that was finished before; ``None`` if there is work.
+
+        Raises:
+            NoTissueError: it was, and it holds no tissue.
+        """
 
     @abstractmethod
     def work(self, row: SlideRow) -> SlideResult:

@@ -20,6 +20,13 @@ preparation = dict(
     name="gigapath",
     segmenter=dict(type="OtsuSegmenter", mask_mpp=8.0),
     tiler=dict(type="GridTiler", tile_size_px=256, target_mpp=0.5, min_occupancy=0.1),
+    quality=[  # a column each; quality_limits=dict(pen=[0, 0.05]) leaves tiles beyond them out
+        dict(type="Blur"),
+        dict(type="Pen"),
+        dict(type="Background"),
+        dict(type="Saturation"),
+    ],
+    quality_limits={},
     transform=dict(type="EvaluationTransform", resize_px=256, crop_px=224),
     encoder=dict(  # timm's vit_giant_patch14_dinov2 with patches of 16 px
         type="VisionTransformer",

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 
 import pytest
 
 from gigakit.core.errors import ConfigError, InterruptedRunError
-from gigakit.core.files import atomic_path, digest8, file_sha256, write_json, write_text
+from gigakit.core.files import (
+    atomic_path,
+    digest8,
+    file_sha256,
+    remove_abandoned,
+    write_json,
+    write_text,
+)
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
@@ -56,3 +64,17 @@ def test_errors_say_where_what_and_fix_and_travel_between_processes():
     assert str(error) == "a.py:1: found 3; give 4"
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
     assert InterruptedRunError("stop").exit_code == 130
+
+
+def test_files_that_killed_writers_left_are_removed_once_they_are_old(tmp_path):
+    (tmp_path / "overview").mkdir()
+    old = [tmp_path / ".a.h5.x1.part", tmp_path / "overview" / ".a.jpg.x2.part"]
+    young, whole = tmp_path / ".b.h5.x3.part", tmp_path / "a.h5"
+    for path in (*old, young, whole):
+        path.write_bytes(b"x")
+    for path in (*old, whole):
+        os.utime(path, (1.0, 1.0))
+    remove_abandoned(tmp_path)
+    assert not any(path.exists() for path in old)
+    assert young.exists()
+    assert whole.exists()

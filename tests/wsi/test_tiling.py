@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -72,6 +73,17 @@ def test_a_second_run_skips_and_other_settings_live_beside(slide, tmp_path):
     assert (first.folder / "a.h5").exists()
 
 
+def test_an_empty_slide_is_not_read_again(make_pyramid, tmp_path, monkeypatch):
+    white = np.full((600, 600, 3), 240, dtype=np.uint8)
+    path, _ = make_pyramid(mpp=0.5, downsamples=(1,), image=white)
+    settings = replace(SETTINGS, quality=[{"type": "Blur"}, {"type": "Pen"}])
+    first = tile_cohort(cohort(("a", path)), settings, tmp_path / "out")
+    monkeypatch.setattr("gigakit.wsi.tiling.open_slide", None)
+    second = tile_cohort(cohort(("a", path)), settings, tmp_path / "out")
+    assert first.counts["empty"] == second.counts["empty"] == 1
+    assert first.slides[0].reason == second.slides[0].reason
+
+
 def test_a_changed_slide_or_resolution_is_tiled_anew(slide, tmp_path):
     tile_cohort(cohort(("a", slide)), SETTINGS, tmp_path / "out")
     told = tile_cohort(cohort(("a", slide, 0.25)), SETTINGS, tmp_path / "out")
@@ -113,7 +125,9 @@ def test_bad_slides_do_not_stop_good_ones(slide, tmp_path, make_pyramid):
     assert "text page" in found["page"]["reason"]
     assert "resolution" in found["silent"]["reason"]
     assert "coarser" in found["coarse"]["reason"]
-    assert {path.name for path in result.folder.glob("*.h5")} == {"good.h5"}
+    # the empty slide's file remembers that it was looked at
+    assert {path.name for path in result.folder.glob("*.h5")} == {"good.h5", "white.h5"}
+    assert len(TileTable.load(result.folder / "white.h5")) == 0
 
 
 def test_real_damage_fails_that_slide(shared, slide, tmp_path):
@@ -205,7 +219,7 @@ def test_tiles_of_a_slide_that_became_empty_are_removed(make_pyramid, tissue_ima
     make_pyramid(mpp=0.5, downsamples=(1,), image=np.full((600, 600, 3), 243, np.uint8))
     second = tile_cohort(cohort(("a", path)), SETTINGS, tmp_path / "out")
     assert second.counts["empty"] == 1
-    assert not (first.folder / "a.h5").exists()
+    assert len(TileTable.load(first.folder / "a.h5")) == 0
 
 
 def test_the_overview_of_a_small_slide_shows_more_than_its_mask(make_pyramid, tmp_path):
@@ -215,7 +229,7 @@ def test_the_overview_of_a_small_slide_shows_more_than_its_mask(make_pyramid, tm
     path, _ = make_pyramid(mpp=0.5, downsamples=(1,), image=image)
     result = tile_cohort(cohort(("a", path)), SETTINGS, tmp_path / "out")
     picture = cv2.imread(str(result.folder / "overview" / "a.jpg"), cv2.IMREAD_GRAYSCALE)
-    assert picture.shape == (1024, 1024)
+    assert picture.shape == (1024 + 26, 1024)
     assert picture[300:500, 300:500].std(axis=1).mean() > 30
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from typing import Any
 
-from gigakit.core.errors import ConfigError
+from gigakit.core.errors import ConfigError, GigakitError
 from gigakit.registry import EXECUTORS
 from gigakit.wsi.cohort import SlideRow
 from gigakit.wsi.executor import Executor, Work
@@ -63,32 +64,49 @@ class DaskExecutor(Executor):
         self.deaths = deaths
 
     def run(self, work: Work, rows: Sequence[SlideRow]) -> Generator[SlideResult]:
-        """Yield each slide's result; see :meth:`Executor.run`."""
+        """Yield each slide's result; see :meth:`Executor.run`.
+
+        Raises:
+            GigakitError: the scheduler cannot be reached, or is gone.
+        """
         import dask  # noqa: PLC0415
-        from distributed import Client, as_completed  # noqa: PLC0415
+        from distributed import Client  # noqa: PLC0415
 
-        with (
-            dask.config.set({"distributed.scheduler.allowed-failures": self.deaths}),
-            self._scheduler() as scheduler,
-            Client(scheduler, set_as_default=False) as client,
-        ):
-            waiting = iter(rows)
-            names: dict[str, SlideRow] = {}
+        try:
+            with (
+                dask.config.set({"distributed.scheduler.allowed-failures": self.deaths}),
+                self._scheduler() as scheduler,
+                Client(scheduler, set_as_default=False) as client,
+            ):
+                yield from self._results(client, work, rows)
+        except (OSError, CancelledError) as error:
+            cause = " ".join(str(error).split())
+            raise GigakitError(
+                f"the scheduler cannot be reached: {cause}",
+                where="dask",
+                fix="start it and run the same command again; what is finished stays",
+            ) from error
 
-            def submit(count: int) -> list[Any]:
-                futures = []
-                for row in itertools.islice(waiting, count):
-                    # a key of its own: what an earlier run returned is not looked up
-                    future = client.submit(work, row, pure=False)
-                    names[future.key] = row
-                    futures.append(future)
-                return futures
+    def _results(self, client: Any, work: Work, rows: Sequence[SlideRow]) -> Generator[SlideResult]:
+        from distributed import as_completed  # noqa: PLC0415
 
-            ahead = _AHEAD * max(self.workers, len(client.scheduler_info()["workers"]))
-            running = as_completed(submit(ahead), loop=client.loop)
-            for future in running:
-                yield self._result(future, names.pop(future.key))
-                running.update(submit(1))
+        waiting = iter(rows)
+        names: dict[str, SlideRow] = {}
+
+        def submit(count: int) -> list[Any]:
+            futures = []
+            for row in itertools.islice(waiting, count):
+                # a key of its own: what an earlier run returned is not looked up
+                future = client.submit(work, row, pure=False)
+                names[future.key] = row
+                futures.append(future)
+            return futures
+
+        ahead = _AHEAD * max(self.workers, len(client.scheduler_info()["workers"]))
+        running = as_completed(submit(ahead), loop=client.loop)
+        for future in running:
+            yield self._result(future, names.pop(future.key))
+            running.update(submit(1))
 
     def _result(self, future: Any, row: SlideRow) -> SlideResult:
         from distributed import KilledWorker  # noqa: PLC0415

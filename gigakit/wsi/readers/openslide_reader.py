@@ -60,6 +60,7 @@ class OpenSlideReader(Slide):
         if self.vendor not in _OF_MANY_FILES:
             check_extent(path, self.level_dimensions[0], self._tile_sizes[0])
         self.background = _colour(properties.get(openslide.PROPERTY_NAME_BACKGROUND_COLOR))
+        self.bounds = _told_bounds(properties)
         self.mpp = explicit_mpp(mpp, path) or _told_mpp(properties, path)
         self.mpp_source = "given" if mpp is not None else "slide"
 
@@ -138,6 +139,20 @@ def _told_mpp(properties: dict[str, str], path: Path) -> tuple[float, float] | N
             value = math.nan
         values.append(sensible_mpp(value, path, name))
     return values[0], values[1]
+
+
+def _told_bounds(properties: dict[str, str]) -> tuple[int, int, int, int] | None:
+    names = (
+        openslide.PROPERTY_NAME_BOUNDS_X,
+        openslide.PROPERTY_NAME_BOUNDS_Y,
+        openslide.PROPERTY_NAME_BOUNDS_WIDTH,
+        openslide.PROPERTY_NAME_BOUNDS_HEIGHT,
+    )
+    told = [properties.get(name, "") for name in names]
+    if not all(text.isdecimal() for text in told):
+        return None
+    left, top, width, height = map(int, told)
+    return left, top, width, height
 
 
 def _open(path: Path) -> openslide.OpenSlide:

@@ -8,6 +8,13 @@ preparation = dict(
     type="TileEmbedding",
     segmenter=dict(type="OtsuSegmenter", mask_mpp=8.0),
     tiler=dict(type="GridTiler", tile_size_px=256, target_mpp=0.5, min_occupancy=0.1, overlap=0.0),
+    quality=[  # a column each; quality_limits=dict(pen=[0, 0.05]) leaves tiles beyond them out
+        dict(type="Blur"),
+        dict(type="Pen"),
+        dict(type="Background"),
+        dict(type="Saturation"),
+    ],
+    quality_limits={},
     transform=dict(type="EvaluationTransform", resize_px=256, crop_px=224),
     encoder=dict(type="VisionTransformer", width=192, depth=4, heads=3),
     weights=None,  # None: a small seeded network stands in until a pretrained one ships

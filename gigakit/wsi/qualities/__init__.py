@@ -1,0 +1,1 @@
+"""Qualities of tiles, one component a file."""
