@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from gigakit import __version__
-from gigakit.cli import ablate, config, doctor, embed, export, report, sample, tile, train
+from gigakit.cli import ablate, config, doctor, embed, export, plan, report, sample, tile, train
 from gigakit.cli import list as listing
 from gigakit.cli.libgl import explain_import_error
 from gigakit.core.errors import (
@@ -83,6 +83,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.callback()(_gigakit)
     app.command("train")(train.train)
     app.command("ablate")(_ablate_command(arguments))
+    app.command("plan")(plan.plan)
     app.command("tile")(tile.tile)
     app.command("embed")(embed.embed)
     app.command("report")(report.report)

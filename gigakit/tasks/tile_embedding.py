@@ -234,6 +234,10 @@ class TileEmbedding:
                 embedded[bad.numpy()] = 0.0
                 yield embedded, bad.numpy()
 
+    def untrained_encoder(self) -> nn.Module:
+        """Return the encoder with seeded weights, which costs the same to run."""
+        return build_encoder(self.encoder_config, None, seed=self.seed, device=self.device)
+
     @functools.cached_property
     def _encoder(self) -> nn.Module:
         return build_encoder(self.encoder_config, self.weights, seed=self.seed, device=self.device)
