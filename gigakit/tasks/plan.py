@@ -185,7 +185,9 @@ class _Scale:
         self.slides = slides
         self.generator = generator
 
-    def estimate(self, name: str, unit: str, values: Sequence[float], basis: str) -> Estimate:
+    def estimate(
+        self, name: str, unit: str, values: Sequence[float] | np.ndarray, basis: str
+    ) -> Estimate:
         array = np.asarray(values, dtype=float)
         total = float(array.mean() * self.slides)
         if len(array) >= self.slides:
