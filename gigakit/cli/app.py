@@ -11,7 +11,19 @@ from typing import Annotated, NoReturn
 import typer
 
 from gigakit import __version__
-from gigakit.cli import ablate, config, doctor, embed, export, plan, report, sample, tile, train
+from gigakit.cli import (
+    ablate,
+    config,
+    doctor,
+    embed,
+    export,
+    pack,
+    plan,
+    report,
+    sample,
+    tile,
+    train,
+)
 from gigakit.cli import list as listing
 from gigakit.cli.libgl import explain_import_error
 from gigakit.core.errors import (
@@ -86,6 +98,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("plan")(plan.plan)
     app.command("tile")(tile.tile)
     app.command("embed")(embed.embed)
+    app.command("pack")(pack.pack)
     app.command("report")(report.report)
     app.command("export")(export.export)
     app.command("sample")(sample.sample)

@@ -52,6 +52,12 @@ def embed(
     batch_size: Annotated[
         int | None, typer.Option("--batch-size", min=1, help="Tiles a forward pass.")
     ] = None,
+    batch_tokens: Annotated[
+        int | None, typer.Option("--batch-tokens", min=1, help="Tokens a forward pass instead.")
+    ] = None,
+    subfolders: Annotated[
+        bool, typer.Option("--subfolders", help="Feature files in 256 folders by hash.")
+    ] = False,
     workers: Annotated[
         int | None,
         typer.Option("--workers", min=0, help="Processes that tile slides, then read tiles."),
@@ -59,7 +65,8 @@ def embed(
     shard: Shard = None,
     time_limit: TimeLimit = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda:1, mps; default: the best there is.")
+        str | None,
+        typer.Option("--device", help="cpu, cuda:1, mps, or cuda:0,cuda:1; default: the best."),
     ] = None,
     precision: Annotated[
         str | None, typer.Option("--precision", help="fp32, bf16, fp16 or auto.")
@@ -84,10 +91,18 @@ def embed(
             where=written.path,
             fix="name a slide encoder, such as --encoder gigapath",
         )
-    both: dict[str, str | int | None] = {"device": device, "precision": precision}
-    options = {
-        "preparation": {"batch_size": batch_size, "num_workers": workers, **both},
-        "slide_embedding": both,
+    devices = device.split(",") if device else [None]
+    options: dict[str, dict[str, str | int | None]] = {
+        "preparation": {
+            "batch_size": batch_size,
+            "batch_tokens": batch_tokens,
+            "subfolders": subfolders or None,
+            "num_workers": workers,
+            # quoted, since a comma would make a list of it
+            "device": f"'{device}'" if device else None,
+            "precision": precision,
+        },
+        "slide_embedding": {"device": devices[0], "precision": precision},
     }
     given = [
         f"{task}.{key}={value}"
@@ -103,7 +118,7 @@ def embed(
     else:
         both_stages = [
             build_executor("local", shard=shard, workers=count, time_limit=time_limit)
-            for count in (workers, None)
+            for count in (workers, len(devices) if len(devices) > 1 else None)
         ]
         results = _embed_slides(values, slides or [], out, mpp, both_stages)
     for stage, result in results.items():

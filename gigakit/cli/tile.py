@@ -77,7 +77,8 @@ def tile(
 def report_cohort(stage: str, result: CohortResult) -> None:
     """Print one line: how many slides are in which state, and where the files are."""
     counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
-    typer.echo(f"{stage}: {counts or 'no slides'}; {result.tiles} tiles in {result.folder}")
+    speed = f"; {result.speed}" if stage == "embedding" and result.speed else ""
+    typer.echo(f"{stage}: {counts or 'no slides'}; {result.tiles} tiles in {result.folder}{speed}")
 
 
 def fail_if_slides_failed(*results: CohortResult) -> None:

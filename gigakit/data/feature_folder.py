@@ -11,8 +11,15 @@ from torch import Tensor
 
 from gigakit.core.errors import CheckpointError, ConfigError, StoreError
 from gigakit.nn.weights import read_tensors
-from gigakit.wsi.features import FeatureSet, read_feature_shape, read_features, read_places
+from gigakit.wsi.features import (
+    SUBFOLDER,
+    FeatureSet,
+    read_feature_shape,
+    read_features,
+    read_places,
+)
 from gigakit.wsi.lattice import foreign_grid
+from gigakit.wsi.packs import is_pack, packed_files
 
 SUFFIXES = (".h5", ".pt")
 _STEP_KEYS = ("patch_size_level0",)
@@ -26,7 +33,8 @@ class FeatureFolder:
     another folder: CLAM's ``<slide_id>.h5`` or TRIDENT's ``<slide_id>_patches.h5``.
 
     Args:
-        root: folder of ``<slide_id>.h5`` or ``<slide_id>.pt``.
+        root: folder of ``<slide_id>.h5`` or ``<slide_id>.pt``, perhaps in sub-folders as
+            :func:`gigakit.wsi.features.feature_path` makes them; or a pack.
         coords: folder of ``<slide_id>.h5`` whose coordinates count.
         step: side of a tile in the unit of the coordinates, where the files do not tell it.
 
@@ -44,14 +52,22 @@ class FeatureFolder:
         if step is not None and not step > 0:
             raise ConfigError(f"step is {step}", where="step", fix="give the side of a tile in px")
         self.root, self.coords, self.step = root, coords, step
-        found = [path for suffix in SUFFIXES for path in root.glob(f"*{suffix}")]
+        self.files: dict[str, Path] = {}
+        if is_pack(root):
+            self.files = packed_files(root)
+            return
+        found = [
+            path
+            for suffix in SUFFIXES
+            for folder in ("", f"{SUBFOLDER}/")
+            for path in root.glob(f"{folder}*{suffix}")
+        ]
         if not found:
             raise StoreError(
                 f"holds no feature files ({', '.join(f'*{s}' for s in SUFFIXES)})",
                 where=root,
                 fix="make them with gigakit embed",
             )
-        self.files: dict[str, Path] = {}
         for path in sorted(found, key=lambda path: path.stem):
             if path.stem in self.files:
                 raise StoreError(

@@ -3,12 +3,32 @@
 from __future__ import annotations
 
 import collections
+import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 _END = object()
+
+
+@dataclass
+class Stopwatch:
+    """Seconds that add up."""
+
+    seconds: float = 0.0
+
+
+def timed(items: Iterator[T], waited: Stopwatch) -> Generator[T]:
+    """Yield what an iterator yields, and add the time that each item had to be waited for."""
+    while True:
+        begin = time.perf_counter()
+        item = next(items, _END)
+        waited.seconds += time.perf_counter() - begin
+        if item is _END:
+            return
+        yield item  # type: ignore[misc]
 
 
 def prefetched(batches: Iterator[T], depth: int = 2) -> Generator[T]:

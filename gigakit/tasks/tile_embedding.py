@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import logging
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,7 +24,7 @@ from gigakit.core.errors import (
 )
 from gigakit.core.files import digest8, file_sha256, write_json
 from gigakit.data.datasets.slide_tiles import SlideTiles
-from gigakit.data.prefetch import prefetched
+from gigakit.data.prefetch import Stopwatch, prefetched, timed
 from gigakit.registry import TASKS
 from gigakit.tasks.inference import (
     Announce,
@@ -37,7 +38,8 @@ from gigakit.tasks.inference import (
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.executor import Executor
-from gigakit.wsi.features import as_float16, feature_writer, holds_features
+from gigakit.wsi.executors.local_executor import LocalExecutor
+from gigakit.wsi.features import as_float16, feature_path, feature_writer, holds_features
 from gigakit.wsi.partial_features import PartialFeatures
 from gigakit.wsi.pipeline import CohortResult, run_cohort, store_root
 from gigakit.wsi.quality import within_limits
@@ -65,14 +67,19 @@ class TileEmbedding:
         name: names the folder of the embeddings; ``None`` takes the encoder's type and weights.
         seed: seed of an encoder without weights.
         batch_size: tiles a forward pass.
+        batch_tokens: tokens a forward pass instead, so that one setting fits tiles and patches of
+            any size.
         num_workers: processes that read and transform tiles; 0 takes a thread of this one. Either
             works on the next batches while the model computes.
         precision: of matrix products: ``fp32``, ``bf16``, ``fp16``, or ``auto``: fp16 on CUDA, as
             published, else fp32.
-        device: such as ``cuda:1``; ``None`` takes CUDA or MPS where there is one.
+        device: such as ``cuda:1``; ``None`` takes CUDA or MPS where there is one. Several, such as
+            ``cuda:0,cuda:1``, embed slides side by side, a process for each.
         max_bad_share: share of a slide's tiles that may be damaged; they are marked and left out.
             Beyond it the slide fails.
         quality: configs from QUALITIES: what is measured of each tile while tiling.
+        subfolders: put feature files into 256 folders by a hash of their names, for cohorts of more
+            slides than a folder should hold; other tools expect them flat.
         quality_limits: least and largest value by column of quality, such as
             ``dict(pen=[0, 0.05], blur=[0, 0.6])``; tiles beyond them are not embedded.
 
@@ -100,7 +107,11 @@ class TileEmbedding:
         max_bad_share: float = 0.01,
         quality: list[dict[str, Any]] | None = None,
         quality_limits: dict[str, list[float]] | None = None,
+        batch_tokens: int | None = None,
+        subfolders: bool = False,
     ) -> None:
+        if batch_tokens is not None and batch_tokens < 1:
+            raise ConfigError(f"got {batch_tokens}", where="batch_tokens", fix="give 1 or more")
         if not 0 <= max_bad_share <= 1:
             raise ConfigError(f"got {max_bad_share}", where="max_bad_share", fix="from 0 to 1")
         self.tiling = TilingSettings(
@@ -117,7 +128,13 @@ class TileEmbedding:
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.max_bad_share = max_bad_share
-        self.device = choose_device(device)
+        self.batch_tokens = batch_tokens
+        self.waited = Stopwatch()
+        self.subfolders = subfolders
+        self.devices = [choose_device(name or None) for name in (device or "").split(",")]
+        self.device = self.devices[0]
+        if len({one.type for one in self.devices}) > 1:
+            raise ConfigError(f"got {device}", where="device", fix="name devices of one kind")
         self.precision = choose_precision(precision, self.device)
         stem = self.weights.stem if self.weights else f"untrained-seed{seed}"
         self.name = name or f"{encoder['type']}-{stem}"
@@ -204,6 +221,8 @@ class TileEmbedding:
         write_json(folder / "settings.json", settings)
         rest = Cohort(cohort.name, tuple(row for row in cohort.slides if row.slide_id in done))
         work = EmbedTiles(self, tiled.folder, folder, announce)
+        if embedding is None and len(self.devices) > 1:
+            embedding = LocalExecutor(workers=len(self.devices))
         embedded = run_cohort(rest, work, executor=embedding, announce=announce)
         return tiled, embedded
 
@@ -218,7 +237,7 @@ class TileEmbedding:
         """
         loader = DataLoader(
             Subset(pixels, range(begin, len(pixels))),
-            batch_size=self.batch_size,
+            batch_size=self.tiles_a_pass,
             num_workers=self.num_workers,
             pin_memory=self.device.type == "cuda",
             # without its own, a loader draws its workers' seed from the global generator
@@ -227,12 +246,36 @@ class TileEmbedding:
         # a loader with workers reads ahead by itself
         ahead = (batch for batch in loader) if self.num_workers else prefetched(iter(loader))
         with contextlib.closing(ahead):
-            for tiles, bad in ahead:
+            for tiles, bad in timed(ahead, self.waited):
                 with inference(self.device, self.precision):
                     on_device = tiles.to(self.device, non_blocking=True)
                     embedded = self._encoder(on_device).float().cpu().numpy()
                 embedded[bad.numpy()] = 0.0
                 yield embedded, bad.numpy()
+
+    @functools.cached_property
+    def tiles_a_pass(self) -> int:
+        """Tiles that are embedded at once.
+
+        Raises:
+            ConfigError: tokens are told, and the encoder does not tell how many a tile has.
+        """
+        if self.batch_tokens is None:
+            return self.batch_size
+        length = getattr(self._encoder, "sequence_length", None)
+        if length is None:
+            raise ConfigError(
+                f"{self.encoder_config['type']} has no sequence_length",
+                where="batch_tokens",
+                fix="give batch_size instead",
+            )
+        return max(1, self.batch_tokens // int(length))
+
+    def on_device(self, number: int) -> TileEmbedding:
+        """Return the task as the process of this number does it: on a device of its own."""
+        task = copy.copy(self)
+        task.device = self.devices[number % len(self.devices)]
+        return task
 
     def untrained_encoder(self) -> nn.Module:
         """Return the encoder with seeded weights, which costs the same to run."""
@@ -263,7 +306,7 @@ class EmbedTiles(SlideWork):
     def finished(self, row: SlideRow) -> SlideResult | None:
         """Return a slide's result if it was embedded before; see :meth:`SlideWork.finished`."""
         table = self._table(row)
-        if holds_features(self.folder / f"{row.slide_id}.h5", table):
+        if any(holds_features(path, table) for path in self._paths(row)):
             return SlideResult(row.slide_id, "skipped", len(table))
         return None
 
@@ -274,7 +317,8 @@ class EmbedTiles(SlideWork):
             SlideError: a tile cannot be read.
             NoTissueError: the slide has no tiles.
         """
-        table, path = self._table(row), self.folder / f"{row.slide_id}.h5"
+        table = self._table(row)
+        path, other = self._paths(row)
         pixels = SlideTiles(
             path=row.path,
             table=table,
@@ -288,9 +332,10 @@ class EmbedTiles(SlideWork):
             "embedding": "tile, cls token after the final norm",
             "precision": self.task.precision,
         }
-        identity = [self.task.batch_size, table.attrs.get("source_mtime_ns"), len(table)]
+        identity = [self.task.tiles_a_pass, table.attrs.get("source_mtime_ns"), len(table)]
         partial = PartialFeatures(self.folder / PARTIAL, row.slide_id, identity)
         progress = Progress(self.announce, row.slide_id, len(table), partial.count)
+        waited = self.task.waited.seconds
         for batch, bad in self.task.batches(pixels, partial.count):
             partial.append(as_float16(batch, partial.count, path), bad)
             self._refuse_many_bad(len(partial.bad), row, len(table))
@@ -301,9 +346,23 @@ class EmbedTiles(SlideWork):
             if partial.bad:
                 writer.mark_bad(partial.bad)
         partial.remove()
+        # of other tiles, made before with or without sub-folders
+        other.unlink(missing_ok=True)
         count = len(table) - len(partial.bad)
         reason = f"{len(partial.bad)} of {len(table)} tiles are damaged" if partial.bad else ""
-        return SlideResult(row.slide_id, "done", count, reason=reason)
+        waited = self.task.waited.seconds - waited
+        return SlideResult(row.slide_id, "done", count, reason=reason, waited=waited)
+
+    def for_worker(self, number: int) -> EmbedTiles:
+        """Return the work on a device of its own; see :meth:`SlideWork.for_worker`."""
+        return replace(self, task=self.task.on_device(number))
+
+    def _paths(self, row: SlideRow) -> tuple[Path, Path]:
+        """Return where a slide's features go, and where they would with the other setting."""
+        flat, hashed = (
+            feature_path(self.folder, row.slide_id, subfolders=choice) for choice in (False, True)
+        )
+        return (hashed, flat) if self.task.subfolders else (flat, hashed)
 
     def _refuse_many_bad(self, bad: int, row: SlideRow, tiles: int) -> None:
         if bad > self.task.max_bad_share * tiles:

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
+from typing import Protocol
 
 from gigakit.wsi.cohort import SlideRow
 from gigakit.wsi.work import SlideResult
 
-Work = Callable[[SlideRow], SlideResult]
+
+class Work(Protocol):
+    """A picklable function that answers for a slide."""
+
+    def __call__(self, row: SlideRow, /) -> SlideResult:
+        """Return what became of a slide; raise only what concerns the whole cohort."""
+
+    def for_worker(self, number: int) -> Work:
+        """Return it as the process of this number does it, from 0."""
 
 
 class Executor(ABC):
@@ -28,7 +37,6 @@ class Executor(ABC):
         """Yield each slide's result as it comes, in any order.
 
         Args:
-            work: a picklable function that answers for a slide, and raises only what concerns the
-                whole cohort.
+            work: what is done to a slide.
             rows: the slides.
         """

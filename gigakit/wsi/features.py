@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from gigakit.wsi.stores import open_store, read_dataset
 from gigakit.wsi.tiles import TileTable
 
 LOGGER = logging.getLogger(__name__)
+
+
+# how sub-folders by hash are named, as a pattern
+SUBFOLDER = "[0-9a-f][0-9a-f]"
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,20 @@ class FeatureWriter:
 
     def _refuse(self, count: int) -> None:
         raise StoreError(f"{count} embeddings for {self._tiles} tiles", where=self._path)
+
+
+def feature_path(folder: Path, slide_id: str, *, subfolders: bool = False) -> Path:
+    """Return where a slide's feature file goes.
+
+    Args:
+        folder: of the cohort's features.
+        slide_id: the slide.
+        subfolders: into one of 256 folders by the SHA-256 of its name, so that no folder of a very
+            large cohort holds too many files; other tools expect them flat.
+    """
+    if not subfolders:
+        return folder / f"{slide_id}.h5"
+    return folder / hashlib.sha256(slide_id.encode()).hexdigest()[:2] / f"{slide_id}.h5"
 
 
 def as_float16(batch: np.ndarray, first: int, where: Path) -> np.ndarray:

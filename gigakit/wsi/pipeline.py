@@ -48,6 +48,17 @@ class CohortResult:
         return {state: counted[state] for state in STATES}
 
     @property
+    def speed(self) -> str:
+        """Tiles a second of the slides that were worked on, and what the model waited."""
+        worked = [slide for slide in self.slides if slide.state == "done"]
+        seconds = sum(slide.seconds for slide in worked)
+        if not seconds:
+            return ""
+        rate = sum(slide.tiles for slide in worked) / seconds
+        share = sum(slide.waited for slide in worked) / seconds
+        return f"{rate:.3g} tiles a second a process, of which {share:.0%} waiting for pixels"
+
+    @property
     def tiles(self) -> int:
         """Kept tiles of all slides."""
         return sum(slide.tiles for slide in self.slides)
@@ -83,7 +94,7 @@ def run_cohort(
     name = f"status-{executor.part}.csv" if executor.part else "status.csv"
     remove_abandoned(work.folder)
     results: dict[str, SlideResult] = {}
-    begin = time.perf_counter()
+    begin, worked = time.perf_counter(), 0
     try:
         with (
             _Journal(work.folder / f".{name}.journal") as journal,
@@ -93,7 +104,9 @@ def run_cohort(
                 results[slide.slide_id] = slide
                 if slide.state != "skipped":
                     journal.add(slide)
-                    announce(_line(slide, len(results), len(rows), time.perf_counter() - begin))
+                    worked += 1
+                    pace = (time.perf_counter() - begin) / worked
+                    announce(_line(slide, len(results), len(rows), pace))
     finally:
         # whatever ends the run, the rows of finished slides are kept
         found = [results[row.slide_id] for row in rows if row.slide_id in results]
@@ -133,8 +146,8 @@ def _remove_leases(folder: Path) -> None:
         folder.rmdir()
 
 
-def _line(slide: SlideResult, count: int, total: int, seconds: float) -> str:
-    left = _duration(seconds / count * (total - count))
+def _line(slide: SlideResult, count: int, total: int, pace: float) -> str:
+    left = _duration(pace * (total - count))
     place = f"; {count} of {total}, {left} left" if total > 1 else ""
     what = slide.reason or f"{slide.tiles} tiles"
     return f"{slide.slide_id}: {what} ({slide.seconds:.1f} s{place})"

@@ -8,14 +8,17 @@ import h5py
 import numpy as np
 
 from gigakit.core.errors import StoreError
+from gigakit.wsi.packs import is_packed, open_packed
 
 
 def open_store(path: Path) -> h5py.File:
-    """Open an HDF5 file for reading.
+    """Open an HDF5 file for reading, one in a pack too.
 
     Raises:
         StoreError: the file is missing or damaged.
     """
+    if is_packed(path):
+        return open_packed(path)
     if not path.is_file():
         raise StoreError("no such file", where=path)
     try:

@@ -42,6 +42,7 @@ class SlideResult:
         tiles: kept tiles.
         seconds: wall time.
         reason: why it is empty or failed.
+        waited: seconds of these that its model waited for pixels.
     """
 
     slide_id: str
@@ -49,6 +50,7 @@ class SlideResult:
     tiles: int = 0
     seconds: float = 0.0
     reason: str = ""
+    waited: float = 0.0
 
 
 class SlideWork(ABC):
@@ -61,6 +63,10 @@ class SlideWork(ABC):
 
     folder: Path
     done: str
+
+    def for_worker(self, number: int) -> SlideWork:  # noqa: ARG002 - most work alike everywhere
+        """Return the work as the process of this number does it, from 0; the same by default."""
+        return self
 
     @abstractmethod
     def finished(self, row: SlideRow) -> SlideResult | None:
@@ -91,6 +97,10 @@ class Attempt:
     """
 
     task: SlideWork
+
+    def for_worker(self, number: int) -> Attempt:
+        """Return the attempt as the process of this number makes it."""
+        return Attempt(self.task.for_worker(number))
 
     def __call__(self, row: SlideRow) -> SlideResult:
         """Return what became of a slide.

@@ -52,7 +52,7 @@ class WorkerPool:
         self._work = work
         self._time_limit = time_limit
         self._context = multiprocessing.get_context("spawn")
-        self._workers = [self._start() for _ in range(workers)]
+        self._workers = [self._start(number) for number in range(workers)]
 
     def __enter__(self) -> Self:
         """Return the pool."""
@@ -125,12 +125,15 @@ class WorkerPool:
 
     def _replace(self, worker: _Worker) -> None:
         worker.end()
-        self._workers[self._workers.index(worker)] = self._start()
+        number = self._workers.index(worker)
+        self._workers[number] = self._start(number)
 
-    def _start(self) -> _Worker:
+    def _start(self, number: int) -> _Worker:
         ours, theirs = self._context.Pipe()
         # not a daemon, since its work may need processes of its own
-        process = self._context.Process(target=_serve_slides, args=(theirs, self._work))
+        process = self._context.Process(
+            target=_serve_slides, args=(theirs, self._work.for_worker(number))
+        )
         process.start()
         # the other end must be the child's alone, so that its death closes the pipe
         theirs.close()

@@ -169,6 +169,11 @@ class VisionTransformer(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self._initialise()
 
+    @property
+    def sequence_length(self) -> int:
+        """Tokens of an image, the cls token among them."""
+        return self.pos_embed.shape[1]
+
     def forward(self, images: Tensor) -> Tensor:
         """Embed images ``(B, 3, S, S)`` as the normalised cls token ``(B, D)``."""
         return self.tokens(images)[:, 0]
