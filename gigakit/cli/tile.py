@@ -71,6 +71,7 @@ def tile(
         announce=lambda line: typer.echo(line, err=True),
     )
     report_cohort("tiling", result)
+    typer.echo(f"look: gigakit report {result.folder}", err=True)
     fail_if_slides_failed(result)
 
 
