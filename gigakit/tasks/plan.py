@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from gigakit.core.errors import ConfigError
 from gigakit.data.datasets.slide_tiles import SlideTiles
-from gigakit.registry import BACKBONES
-from gigakit.tasks.inference import Announce, inference
+from gigakit.tasks.inference import Announce
+from gigakit.tasks.model_cost import model_cost, model_seconds
 from gigakit.tasks.tile_embedding import TileEmbedding
 from gigakit.wsi.cohort import Cohort, SlideRow
 from gigakit.wsi.tiles import TileTable
@@ -23,9 +22,6 @@ from gigakit.wsi.tiling import tile_cohort
 
 _TILES_READ = 64
 _BOOTSTRAPS = 2000
-_BATCH = 8
-# a model that is slower than this a tile is timed on one tile
-_SLOW_FLOPS = 20e9
 # an untimed model costs more memory and time to build than a plan may
 _LARGEST_FLOPS = 100e9
 
@@ -155,7 +151,7 @@ def _model_estimates(
     tile: torch.Tensor,
     sustained_tflops: float,
 ) -> list[Estimate]:
-    flops, width = _model_cost(task, tile)
+    flops, width = model_cost(task, tile)
     tiles = np.array([probe.tiles for probe in probes])
     # features in float16, coordinates and grid
     stored = width * 2 + 2 * 8 + 2 * 8
@@ -171,7 +167,7 @@ def _model_estimates(
     ]
     if task.device.type == "cpu" and flops > _LARGEST_FLOPS:
         return estimates
-    seconds = _model_seconds(task, tile, flops)
+    seconds = model_seconds(task, tile, flops)
     unit = "CPU s" if task.device.type == "cpu" else "device s"
     basis = f"{seconds:.2g} s a tile on {task.device}, {task.precision}, timed"
     timed = scale.estimate("model, this machine", unit, tiles * seconds, basis)
@@ -246,29 +242,3 @@ def _probe(
         tile, _ = pixels[index]
     reading = (time.process_time() - begin) / len(run)
     return _Probe(slide.tiles, tiling, reading, stored), tile, ""
-
-
-def _model_cost(task: TileEmbedding, tile: torch.Tensor) -> tuple[int, int]:
-    """Return the FLOPs of a tile and the width of its embedding; nothing is computed."""
-    with torch.device("meta"), torch.inference_mode():
-        encoder = BACKBONES.build(task.encoder_config).eval()
-        with FlopCounterMode(display=False) as counter:
-            embedding = encoder(torch.empty(1, *tile.shape))
-    return counter.get_total_flops(), int(embedding.shape[-1])
-
-
-def _model_seconds(task: TileEmbedding, tile: torch.Tensor, flops: int) -> float:
-    """Return the seconds of a tile in a batch: of the processor, or of a device by the clock."""
-    encoder = task.untrained_encoder()
-    batch = 1 if flops > _SLOW_FLOPS and task.device.type == "cpu" else task.batch_size
-    tiles = tile.expand(min(batch, _BATCH if task.device.type == "cpu" else batch), *tile.shape)
-    tiles = tiles.to(task.device)
-    clock = time.process_time if task.device.type == "cpu" else time.perf_counter
-    taken = []
-    # the first call is a warm-up
-    for _ in range(3):
-        begin = clock()
-        with inference(task.device, task.precision):
-            encoder(tiles).float().cpu()
-        taken.append((clock() - begin) / len(tiles))
-    return min(taken[1:])

@@ -19,7 +19,7 @@ from gigakit.wsi.executor import Executor
 from gigakit.wsi.overview import draw_overview, encode_jpeg, overview_mpp
 from gigakit.wsi.pipeline import Announce, CohortResult, run_cohort
 from gigakit.wsi.quality import check_limits, measure_qualities
-from gigakit.wsi.resolution import read_reduced
+from gigakit.wsi.reduction import read_reduced
 from gigakit.wsi.slide import Slide, open_slide
 from gigakit.wsi.tiles import FORMAT, TileTable
 from gigakit.wsi.work import SlideResult, SlideWork

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gigakit.core.errors import SlideError
-from gigakit.wsi.resolution import choose_level, read_reduced, read_window
+from gigakit.wsi.reduction import read_reduced
+from gigakit.wsi.resolution import choose_level, read_window
 from gigakit.wsi.slide import open_slide
 
 
@@ -87,7 +88,7 @@ def test_neighbouring_windows_do_not_drift(make_pyramid):
 
 
 def test_the_whole_slide_reduced_in_strips_is_its_area_mean(make_pyramid, monkeypatch):
-    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", 1024 * 37)
+    monkeypatch.setattr("gigakit.wsi.reduction._STRIP_PIXELS", 1024 * 37)
     path, image = make_pyramid(mpp=0.5, downsamples=(1,))
     with open_slide(path) as slide:
         reduced, mpp = read_reduced(slide, 8.0)
@@ -111,8 +112,8 @@ def test_the_whole_slide_reduced_in_strips_is_its_area_mean(make_pyramid, monkey
     ],
 )
 def test_no_read_exceeds_the_strip(make_pyramid, monkeypatch, strip, largest, rows):
-    monkeypatch.setattr("gigakit.wsi.resolution._STRIP_PIXELS", strip)
-    monkeypatch.setattr("gigakit.wsi.resolution._LARGEST_STRIP_PIXELS", largest)
+    monkeypatch.setattr("gigakit.wsi.reduction._STRIP_PIXELS", strip)
+    monkeypatch.setattr("gigakit.wsi.reduction._LARGEST_STRIP_PIXELS", largest)
     path, image = make_pyramid(mpp=0.5, downsamples=(1,))
     heights = []
     with open_slide(path) as slide:

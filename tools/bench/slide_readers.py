@@ -37,7 +37,8 @@ from gigakit.wsi.cohort import SlideRow
 from gigakit.wsi.jpeg_tiles import decode_tile
 from gigakit.wsi.readers.jpeg_tiff_reader import JpegTiffReader
 from gigakit.wsi.readers.openslide_reader import OpenSlideReader
-from gigakit.wsi.resolution import choose_level, read_reduced, read_window
+from gigakit.wsi.reduction import read_reduced
+from gigakit.wsi.resolution import choose_level, read_window
 from gigakit.wsi.slide import Slide
 from gigakit.wsi.tiles import TileTable
 from gigakit.wsi.tiling import TileSlides, TilingSettings

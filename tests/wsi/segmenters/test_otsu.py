@@ -7,7 +7,7 @@ import pytest
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import SEGMENTERS
-from gigakit.wsi.resolution import read_reduced
+from gigakit.wsi.reduction import read_reduced
 from gigakit.wsi.slide import open_slide
 
 
