@@ -151,7 +151,7 @@ def _model_estimates(
     tile: torch.Tensor,
     sustained_tflops: float,
 ) -> list[Estimate]:
-    flops, width = model_cost(task, tile)
+    flops, width = model_cost(task.model, tile)
     tiles = np.array([probe.tiles for probe in probes])
     # features in float16, coordinates and grid
     stored = width * 2 + 2 * 8 + 2 * 8
@@ -165,11 +165,11 @@ def _model_estimates(
             f"{sustained_tflops:g} TFLOP/s sustained, an assumption",
         ),
     ]
-    if task.device.type == "cpu" and flops > _LARGEST_FLOPS:
+    if task.model.device.type == "cpu" and flops > _LARGEST_FLOPS:
         return estimates
-    seconds = model_seconds(task, tile, flops)
-    unit = "CPU s" if task.device.type == "cpu" else "device s"
-    basis = f"{seconds:.2g} s a tile on {task.device}, {task.precision}, timed"
+    seconds = model_seconds(task.model, tile, flops)
+    unit = "CPU s" if task.model.device.type == "cpu" else "device s"
+    basis = f"{seconds:.2g} s a tile on {task.model.device}, {task.model.precision}, timed"
     timed = scale.estimate("model, this machine", unit, tiles * seconds, basis)
     return [*estimates, timed]
 
@@ -229,7 +229,7 @@ def _probe(
     pixels = SlideTiles(
         path=row.path,
         table=table,
-        transform=task.transform,
+        transform=task.model.transform,
         reader=task.tiling.reader,
         mpp=row.mpp,
         index_folder=folder / "index",

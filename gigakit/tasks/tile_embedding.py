@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import copy
 import functools
 import logging
-from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal
-
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, Subset
 
 from gigakit.core.errors import (
     ConfigError,
     SomeSlidesFailedError,
 )
 from gigakit.core.files import digest8, file_sha256, write_json
-from gigakit.data.datasets.slide_tiles import SlideTiles
-from gigakit.data.prefetch import Stopwatch, prefetched, timed
 from gigakit.registry import TASKS
 from gigakit.tasks.embed_tiles import EmbedTiles
 from gigakit.tasks.inference import (
     Announce,
-    build_encoder,
     check_weights,
-    choose_device,
-    choose_precision,
-    inference,
 )
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
+from gigakit.tasks.tile_model import TileModel
 from gigakit.wsi.cohort import Cohort
 from gigakit.wsi.executor import Executor
 from gigakit.wsi.executors.local_executor import LocalExecutor
@@ -101,8 +88,6 @@ class TileEmbedding:
         batch_tokens: int | None = None,
         subfolders: bool = False,
     ) -> None:
-        if batch_tokens is not None and batch_tokens < 1:
-            raise ConfigError(f"got {batch_tokens}", where="batch_tokens", fix="give 1 or more")
         if not 0 <= max_bad_share <= 1:
             raise ConfigError(f"got {max_bad_share}", where="max_bad_share", fix="from 0 to 1")
         self.tiling = TilingSettings(
@@ -112,39 +97,38 @@ class TileEmbedding:
             quality=quality or [],
             quality_limits=quality_limits or {},
         )
-        self.encoder_config = encoder
-        self.transform = transform
-        self.weights = Path(weights) if weights else None
-        self.seed = seed
-        self.batch_size = batch_size
-        self.num_workers = num_workers
+        self.model = TileModel(
+            encoder,
+            transform,
+            weights=Path(weights) if weights else None,
+            seed=seed,
+            batch_size=batch_size,
+            batch_tokens=batch_tokens,
+            num_workers=num_workers,
+            precision=precision,
+            device=device,
+        )
         self.max_bad_share = max_bad_share
-        self.batch_tokens = batch_tokens
-        self.waited = Stopwatch()
         self.subfolders = subfolders
-        self.devices = [choose_device(name or None) for name in (device or "").split(",")]
-        self.device = self.devices[0]
-        if len({one.type for one in self.devices}) > 1:
-            raise ConfigError(f"got {device}", where="device", fix="name devices of one kind")
-        self.precision = choose_precision(precision, self.device)
-        stem = self.weights.stem if self.weights else f"untrained-seed{seed}"
+        stem = self.model.weights.stem if self.model.weights else f"untrained-seed{seed}"
         self.name = name or f"{encoder['type']}-{stem}"
 
     @functools.cached_property
     def settings(self) -> dict[str, Any]:
         """What decides the embeddings; its digest is in the folder's name."""
-        weights = file_sha256(self.weights) if self.weights else None
+        model = self.model
+        weights = file_sha256(model.weights) if model.weights else None
         settings = {
             "format": FORMAT,
             "tiling": self.tiling.digest,
-            "encoder": self.encoder_config,
-            "transform": self.transform,
+            "encoder": model.config,
+            "transform": model.transform,
             "weights_sha256": weights,
-            "seed": None if weights else self.seed,
+            "seed": None if weights else model.seed,
         }
         if self.tiling.quality_limits:
             settings["quality_limits"] = self.tiling.quality_limits
-        return settings if self.precision == "fp32" else settings | {"precision": self.precision}
+        return settings if model.precision == "fp32" else settings | {"precision": model.precision}
 
     def run(
         self, cohort: Cohort, out: Path | None = None, *, announce: Announce = LOGGER.info
@@ -174,10 +158,10 @@ class TileEmbedding:
             prepared.notes.append(
                 f"{len(lost)} of {len(cohort.slides)} slides are left out, see status.csv"
             )
-        if self.weights is None:
+        if self.model.weights is None:
             prepared.notes.append(
-                f"the tile encoder is untrained (seed {self.seed}): its embeddings are random "
-                "features of colour and texture"
+                f"the tile encoder is untrained (seed {self.model.seed}): its embeddings are "
+                "random features of colour and texture"
             )
         return prepared
 
@@ -203,7 +187,7 @@ class TileEmbedding:
         Raises:
             CheckpointError: the weights are missing or do not fit the encoder.
         """
-        check_weights(self.encoder_config, self.weights)
+        check_weights(self.model.config, self.model.weights)
         root = store_root(cohort, out)
         tiled = tile_cohort(cohort, self.tiling, root, executor=tiling, announce=announce)
         done = {slide.slide_id for slide in tiled.slides if slide.tiles}
@@ -211,67 +195,17 @@ class TileEmbedding:
         folder = root / "features" / f"{self.name}-{digest8(settings)}"
         write_json(folder / "settings.json", settings)
         rest = Cohort(cohort.name, tuple(row for row in cohort.slides if row.slide_id in done))
-        work = EmbedTiles(self, tiled.folder, folder, announce)
-        if embedding is None and len(self.devices) > 1:
-            embedding = LocalExecutor(workers=len(self.devices))
+        work = EmbedTiles(
+            self.model,
+            self.tiling,
+            tiled.folder,
+            folder,
+            name=self.name,
+            max_bad_share=self.max_bad_share,
+            subfolders=self.subfolders,
+            announce=announce,
+        )
+        if embedding is None and len(self.model.devices) > 1:
+            embedding = LocalExecutor(workers=len(self.model.devices))
         embedded = run_cohort(rest, work, executor=embedding, announce=announce)
         return tiled, embedded
-
-    def batches(
-        self, pixels: SlideTiles, begin: int = 0
-    ) -> Generator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the embeddings ``(B, D)`` of a slide's tiles, in order, and which tiles are bad.
-
-        Args:
-            pixels: the tiles.
-            begin: the first one wanted; a multiple of the batch size, so that batches are the same.
-        """
-        loader = DataLoader(
-            Subset(pixels, range(begin, len(pixels))),
-            batch_size=self.tiles_a_pass,
-            num_workers=self.num_workers,
-            pin_memory=self.device.type == "cuda",
-            # without its own, a loader draws its workers' seed from the global generator
-            generator=torch.Generator(),
-        )
-        # a loader with workers reads ahead by itself
-        ahead = (batch for batch in loader) if self.num_workers else prefetched(iter(loader))
-        with contextlib.closing(ahead):
-            for tiles, bad in timed(ahead, self.waited):
-                with inference(self.device, self.precision):
-                    on_device = tiles.to(self.device, non_blocking=True)
-                    embedded = self._encoder(on_device).float().cpu().numpy()
-                embedded[bad.numpy()] = 0.0
-                yield embedded, bad.numpy()
-
-    @functools.cached_property
-    def tiles_a_pass(self) -> int:
-        """Tiles that are embedded at once.
-
-        Raises:
-            ConfigError: tokens are told, and the encoder does not tell how many a tile has.
-        """
-        if self.batch_tokens is None:
-            return self.batch_size
-        length = getattr(self._encoder, "sequence_length", None)
-        if length is None:
-            raise ConfigError(
-                f"{self.encoder_config['type']} has no sequence_length",
-                where="batch_tokens",
-                fix="give batch_size instead",
-            )
-        return max(1, self.batch_tokens // int(length))
-
-    def on_device(self, number: int) -> TileEmbedding:
-        """Return the task as the process of this number does it: on a device of its own."""
-        task = copy.copy(self)
-        task.device = self.devices[number % len(self.devices)]
-        return task
-
-    def untrained_encoder(self) -> nn.Module:
-        """Return the encoder with seeded weights, which costs the same to run."""
-        return build_encoder(self.encoder_config, None, seed=self.seed, device=self.device)
-
-    @functools.cached_property
-    def _encoder(self) -> nn.Module:
-        return build_encoder(self.encoder_config, self.weights, seed=self.seed, device=self.device)

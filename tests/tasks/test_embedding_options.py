@@ -26,7 +26,7 @@ def test_devices_work_side_by_side_and_give_the_same(cohort, tmp_path):  # noqa:
     two = stored(run(cohort, tmp_path / "two", device="cpu,cpu"))
     np.testing.assert_array_equal(one[1], two[1])
     task = TASKS.build({**CONFIG, "device": "cpu,cpu:0"})
-    assert [str(task.on_device(n).device) for n in range(3)] == ["cpu", "cpu:0", "cpu"]
+    assert [str(task.model.on_device(n).device) for n in range(3)] == ["cpu", "cpu:0", "cpu"]
     with pytest.raises(ConfigError, match="one kind"):
         TASKS.build({**CONFIG, "device": "cpu,meta"})
 
@@ -34,7 +34,7 @@ def test_devices_work_side_by_side_and_give_the_same(cohort, tmp_path):  # noqa:
 def test_batches_by_tokens_hold_as_many_tiles_as_fit(cohort, tmp_path):  # noqa: F811
     # images of 32 px in patches of 16: 4 patches and the class token
     for tokens, tiles in ((15, 3), (4, 1), (19, 3), (20, 4)):
-        assert TASKS.build({**CONFIG, "batch_tokens": tokens}).tiles_a_pass == tiles
+        assert TASKS.build({**CONFIG, "batch_tokens": tokens}).model.tiles_a_pass == tiles
     plain = stored(run(cohort, tmp_path / "plain"))
     tokens = stored(run(cohort, tmp_path / "tokens", batch_tokens=10))
     np.testing.assert_allclose(tokens[1], plain[1], atol=2e-3)

@@ -56,17 +56,19 @@ def measure(slide: Path, width: int, tiles: int, turns: int) -> dict[str, Any]:
     task: TileEmbedding = TASKS.build({**preparation, "batch_size": BATCH, "device": "cpu"})
     with tempfile.TemporaryDirectory() as folder:
         table, index = tile(slide, Path(folder), task, tiles)
-        model = task.untrained_encoder()
+        model = task.model.untrained_encoder()
 
         def pixels() -> SlideTiles:
-            return SlideTiles(path=slide, table=table, transform=task.transform, index_folder=index)
+            return SlideTiles(
+                path=slide, table=table, transform=task.model.transform, index_folder=index
+            )
 
         def one_by_one() -> None:
             source = pixels()
             for begin in range(0, len(table), BATCH):
                 end = min(begin + BATCH, len(table))
                 batch = torch.stack([source[i][0] for i in range(begin, end)])
-                with inference(task.device, task.precision):
+                with inference(task.model.device, task.model.precision):
                     model(batch)
 
         def decode() -> None:
@@ -78,18 +80,18 @@ def measure(slide: Path, width: int, tiles: int, turns: int) -> dict[str, Any]:
 
         def compute() -> None:
             for batch in held:
-                with inference(task.device, task.precision):
+                with inference(task.model.device, task.model.precision):
                     model(batch)
 
         def overlapped() -> None:
-            for _ in task.batches(pixels()):
+            for _ in task.model.batches(pixels()):
                 pass
 
         ways: dict[str, Callable[[], object]] = {
             "decode": decode, "model": compute, "one by one": one_by_one, "gigakit": overlapped,
         }  # fmt: skip
         times = in_turns(ways, turns=turns)
-        waited = task.waited.seconds / (turns + 1)
+        waited = task.model.waited.seconds / (turns + 1)
     floor = max(times["decode"].wall, times["model"].wall)
     return {
         "width": width, "tiles": len(table), "times": times, "floor": floor,
