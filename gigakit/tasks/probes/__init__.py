@@ -1,0 +1,1 @@
+"""Probes: what frozen embeddings are worth, on labelled tiles."""

@@ -1,0 +1,106 @@
+"""Linear probes: logistic regression on frozen embeddings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gigakit.core.errors import ConfigError
+from gigakit.tasks.probes.labelled import LabelledFeatures
+
+STRENGTHS = tuple(float(10.0**power) for power in range(-4, 3))
+_ITERATIONS = 2000
+
+
+@dataclass(frozen=True)
+class LinearProbe:
+    """What a linear probe says of the test tiles.
+
+    Args:
+        probabilities: ``(M, C)`` of the test tiles, in order.
+        strength: the inverse regularisation that was chosen.
+    """
+
+    probabilities: np.ndarray
+    strength: float
+
+
+def linear_probe(data: LabelledFeatures, *, strengths: Sequence[float] = STRENGTHS) -> LinearProbe:
+    """Fit a class-balanced logistic regression on standardised embeddings.
+
+    The regularisation is chosen by balanced accuracy: on the ``val`` tiles where there are any,
+    else in five folds by case over ``train``. The final fit is on ``train`` and ``val``; the test
+    tiles are looked at once.
+
+    Args:
+        data: the embeddings.
+        strengths: inverse regularisations to choose from.
+
+    Raises:
+        ConfigError: scikit-learn is not installed.
+    """
+    scored = {strength: _validated(data, strength) for strength in strengths}
+    # of equals the strongest regularisation
+    strength = max(sorted(scored), key=lambda value: scored[value])
+    model = _fitted(data, data.part("train", "val"), strength)
+    return LinearProbe(_spread(model, data, data.part("test")), strength)
+
+
+def _validated(data: LabelledFeatures, strength: float) -> float:
+    from sklearn.metrics import balanced_accuracy_score  # noqa: PLC0415
+    from sklearn.model_selection import GroupKFold  # noqa: PLC0415
+
+    validation = data.part("val")
+    if validation.any():
+        folds = [(data.part("train"), validation)]
+    else:
+        train = np.flatnonzero(data.part("train"))
+        groups = data.cases[train]
+        splitter = GroupKFold(min(5, len(np.unique(groups))))
+        folds = [
+            (_mask(data, train[fit]), _mask(data, train[check]))
+            for fit, check in splitter.split(train, groups=groups)
+        ]
+    scores = []
+    for fit, check in folds:
+        predicted = _spread(_fitted(data, fit, strength), data, check).argmax(axis=1)
+        with warnings.catch_warnings():
+            # a fold may lack a class that the model knows
+            warnings.filterwarnings("ignore", message="y_pred contains classes not in y_true")
+            scores.append(balanced_accuracy_score(data.labels[check], predicted))
+    return float(np.mean(scores))
+
+
+def _mask(data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:
+    mask = np.zeros(len(data.labels), dtype=bool)
+    mask[tiles] = True
+    return mask
+
+
+def _fitted(data: LabelledFeatures, tiles: np.ndarray, strength: float):  # type: ignore[no-untyped-def] # noqa: ANN202
+    try:
+        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"scikit-learn cannot be imported: {error}",
+            where="probe",
+            fix="pip install 'gigakit[eval]'",
+        ) from error
+    model = make_pipeline(
+        StandardScaler(),
+        LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS),
+    )
+    return model.fit(data.features[tiles], data.labels[tiles])
+
+
+def _spread(model, data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def] # noqa: ANN001
+    """Return probabilities ``(M, C)``; a class that training never saw has none."""
+    found = model.predict_proba(data.features[tiles])
+    spread = np.zeros((len(found), len(data.classes)))
+    spread[:, model.classes_] = found
+    return spread
