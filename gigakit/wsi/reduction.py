@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
+from gigakit.core.errors import DamagedRegionError, UnreadableSlideError
 from gigakit.wsi.footprints import Footprints
 from gigakit.wsi.slide import SCALED_STEPS, Slide
 
@@ -13,21 +19,40 @@ _STRIP_PIXELS = 4_000_000
 _LARGEST_STRIP_PIXELS = 64_000_000
 # of these, px that are floating point at once: few, so that their memory is used again
 _FLOAT_PIXELS = 300_000
+_LEAST_RESCUED = 16
+_MOST_DAMAGED = 0.01
+_WHITE = 255
+LOGGER = logging.getLogger(__name__)
+_Read = Callable[[int, int, int, int], np.ndarray]
 
 
-def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[float, float]]:
+class Reduced(NamedTuple):
+    """A whole slide, reduced.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB that covers the slide exactly.
+        mpp: its µm/px, (x, y).
+        damaged_share: share of it that could not be read, and is white.
+    """
+
+    image: np.ndarray
+    mpp: tuple[float, float]
+    damaged_share: float
+
+
+def read_reduced(slide: Slide, target_mpp: float) -> Reduced:
     """Read the whole slide at about a coarse resolution, without holding a level in memory.
 
     The coarsest level that is finer than the target (or the coarsest of all) is reduced by area,
     strip by strip, to the whole number of px nearest the target. Where a reader decodes at reduced
-    size, that comes first.
+    size, that comes first. What is damaged is white, unless it is over a hundredth of the slide.
 
     Args:
         slide: the slide.
         target_mpp: wanted µm/px.
 
-    Returns:
-        ``(H, W, 3)`` uint8 RGB that covers the slide exactly, and its µm/px, (x, y).
+    Raises:
+        UnreadableSlideError: more than that is damaged.
     """
     mpp = slide.require_mpp()
     finer = [
@@ -47,16 +72,77 @@ def read_reduced(slide: Slide, target_mpp: float) -> tuple[np.ndarray, tuple[flo
     down = Footprints(0.0, source_height / factor / height, height)
     total = np.zeros((height, width, 3), dtype=np.float32)
     source_width, source_height = -(-source_width // factor), -(-source_height // factor)
-    step = _strip_height(source_width, max(1, slide.stored_rows(level) // factor))
+    stored = max(1, slide.stored_rows(level) // factor)
+    step = _strip_height(source_width, stored)
+    # of a file without tiles nothing tells how far damage goes
+    least = stored if slide.stored_rows(level) > 1 else _LEAST_RESCUED
+    rescue = _Rescue(slide, least, source_width * source_height)
     for start in range(0, source_height, step):
         size = (source_width, min(step, source_height - start))
         if factor == 1:
-            strip = slide.read(level, 0, start, *size)
+            strip = rescue.read(partial(slide.read, level), 0, start, *size)
         else:
-            strip = _read_decoded(slide, level, factor, start, *size)
+            strip = rescue.read(partial(slide.read_scaled, level, factor), 0, start, *size)
+            _repeat_last(slide, level, factor, start, strip)
         down.add(total, _narrow(strip, width, exact_width), start)
     reduced_mpp = (mpp[0] * full_width / width, mpp[1] * full_height / height)
-    return np.rint(total).clip(0, 255).astype(np.uint8), reduced_mpp
+    return Reduced(np.rint(total).clip(0, 255).astype(np.uint8), reduced_mpp, rescue.share)
+
+
+class _Rescue:
+    """Reads what can be read of a slide, white where it is damaged.
+
+    Args:
+        slide: the slide.
+        least: px of the side of a region that is not divided further: of the file's tiles.
+        area: px of the whole.
+    """
+
+    def __init__(self, slide: Slide, least: int, area: int) -> None:
+        self._slide, self._least, self._area = slide, least, area
+        self._lost = 0
+
+    @property
+    def share(self) -> float:
+        """The share that was lost."""
+        return self._lost / self._area
+
+    def read(
+        self,
+        read: Callable[[int, int, int, int], np.ndarray],
+        x: int,
+        y: int,
+        width: int,
+        rows: int,
+    ) -> np.ndarray:
+        """Read a region, or the halves of it that can be read.
+
+        Raises:
+            UnreadableSlideError: too much was lost.
+        """
+        try:
+            return read(x, y, width, rows)
+        except DamagedRegionError as error:
+            if max(width, rows) <= self._least:
+                self._lose(width * rows, error)
+                return np.full((rows, width, 3), _WHITE, dtype=np.uint8)
+        if width >= rows:
+            half = -(-width // (2 * self._least)) * self._least
+            parts = ((x, y, half, rows), (x + half, y, width - half, rows))
+            return np.concatenate([self.read(read, *part) for part in parts], axis=1)
+        half = -(-rows // (2 * self._least)) * self._least
+        parts = ((x, y, width, half), (x, y + half, width, rows - half))
+        return np.concatenate([self.read(read, *part) for part in parts], axis=0)
+
+    def _lose(self, pixels: int, error: DamagedRegionError) -> None:
+        self._lost += pixels
+        if self.share > _MOST_DAMAGED:
+            raise UnreadableSlideError(
+                f"over {_MOST_DAMAGED:.0%} of it is damaged; for one, it {error.what}",
+                where=self._slide.path,
+                fix="copy or download it again",
+            ) from error
+        LOGGER.info("%s; taken for glass", error)
 
 
 def _decoded_at(slide: Slide, reduction: float) -> int:
@@ -65,17 +151,14 @@ def _decoded_at(slide: Slide, reduction: float) -> int:
     return max((step for step in steps if step <= reduction), default=1)
 
 
-def _read_decoded(
-    slide: Slide, level: int, factor: int, start: int, width: int, rows: int
-) -> np.ndarray:
-    """Read rows of a reduced level; px that lie partly beyond the slide repeat their neighbours."""
-    strip = slide.read_scaled(level, factor, 0, start, width, rows)
+def _repeat_last(slide: Slide, level: int, factor: int, start: int, strip: np.ndarray) -> None:
+    """Let px of a reduced level that lie partly beyond the slide repeat their neighbours."""
+    rows, width = strip.shape[:2]
     level_width, level_height = slide.level_dimensions[level]
     if level_width % factor and width > 1:
         strip[:, -1] = strip[:, -2]
     if level_height % factor and (start + rows) * factor > level_height and rows > 1:
         strip[-1] = strip[-2]
-    return strip
 
 
 def _strip_height(width: int, stored_rows: int) -> int:

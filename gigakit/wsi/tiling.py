@@ -132,13 +132,15 @@ class TileSlides(SlideWork):
         qualities = [QUALITIES.build(quality) for quality in settings.quality]
         index = index_folder(self.folder)
         with open_slide(row.path, reader=settings.reader, mpp=row.mpp, index_folder=index) as slide:
-            image, mpp = read_reduced(slide, segmenter.mask_mpp)
+            image, mpp, damaged = read_reduced(slide, segmenter.mask_mpp)
             mask = segmenter.segment(image)
             table: TileTable = tiler.tile(slide, mask, row.slide_id)
             table.columns.update(measure_qualities(slide, table, qualities, image))
             image, image_mpp = _overview_image(slide, image, mpp)
         table.attrs.update({"source": str(row.path), **source_stamp(row)})
-        table.attrs.update({"mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)})
+        table.attrs.update(
+            {"damaged_share": damaged, "mask_mpp": mpp, "segmenter": json.dumps(settings.segmenter)}
+        )
         with atomic_path(self.folder / "overview" / f"{row.slide_id}.jpg") as temporary:
             picture = draw_overview(image, mask, table, image_mpp, settings.quality_limits)
             temporary.write_bytes(encode_jpeg(picture))
@@ -146,7 +148,8 @@ class TileSlides(SlideWork):
         table.save(path, mask)
         if not len(table):
             raise NoTissueError(_emptiness(table), where=row.path)
-        return SlideResult(row.slide_id, "done", len(table))
+        reason = f"{damaged:.2%} of it is damaged and taken for glass" if damaged else ""
+        return SlideResult(row.slide_id, "done", len(table), reason=reason)
 
 
 def index_folder(folder: Path) -> Path:
@@ -159,7 +162,7 @@ def _overview_image(
 ) -> tuple[np.ndarray, tuple[float, float]]:
     """Return the picture's ground: the mask's image, or a finer one of a small slide."""
     wanted = overview_mpp(slide)
-    return read_reduced(slide, wanted) if wanted < max(mask_mpp) else (mask_image, mask_mpp)
+    return read_reduced(slide, wanted)[:2] if wanted < max(mask_mpp) else (mask_image, mask_mpp)
 
 
 def _emptiness(table: TileTable) -> str:

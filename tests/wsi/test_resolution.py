@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from gigakit.core.errors import SlideError
+from gigakit.core.errors import DamagedRegionError, SlideError, UnreadableSlideError
 from gigakit.wsi.reduction import read_reduced
 from gigakit.wsi.resolution import choose_level, read_window
-from gigakit.wsi.slide import open_slide
+from gigakit.wsi.slide import Slide, open_slide
 
 
 def area_mean(image, x, y, scale, width, height):
@@ -91,8 +93,8 @@ def test_the_whole_slide_reduced_in_strips_is_its_area_mean(make_pyramid, monkey
     monkeypatch.setattr("gigakit.wsi.reduction._STRIP_PIXELS", 1024 * 37)
     path, image = make_pyramid(mpp=0.5, downsamples=(1,))
     with open_slide(path) as slide:
-        reduced, mpp = read_reduced(slide, 8.0)
-        uneven, uneven_mpp = read_reduced(slide, 5.1)
+        reduced, mpp, _ = read_reduced(slide, 8.0)
+        uneven, uneven_mpp, _ = read_reduced(slide, 5.1)
     assert reduced.shape == (48, 64, 3)
     assert mpp == pytest.approx((8.0, 8.0))
     expected = image.reshape(48, 16, 64, 16, 3).mean(axis=(1, 3))
@@ -119,7 +121,7 @@ def test_no_read_exceeds_the_strip(make_pyramid, monkeypatch, strip, largest, ro
     with open_slide(path) as slide:
         read = slide.read
         monkeypatch.setattr(slide, "read", lambda *a: heights.append(a[4]) or read(*a))
-        reduced, _ = read_reduced(slide, 8.0)
+        reduced = read_reduced(slide, 8.0).image
     assert heights == rows
     expected = image.reshape(48, 16, 64, 16, 3).mean(axis=(1, 3))
     assert np.abs(reduced - expected).max() <= 0.51
@@ -184,8 +186,8 @@ def test_a_step_beyond_the_tolerance_is_resampled_to_the_target(make_jpeg_pyrami
 def test_a_reduced_slide_covers_it_whichever_reader_made_it(make_jpeg_pyramid, textured):
     path = make_jpeg_pyramid(textured(1500, 2013), mpp=0.25)
     with open_slide(path) as quick, open_slide(path, reader={"type": "OpenSlideReader"}) as other:
-        ours, our_mpp = read_reduced(quick, 5.0)
-        theirs, their_mpp = read_reduced(other, 5.0)
+        ours, our_mpp, _ = read_reduced(quick, 5.0)
+        theirs, their_mpp, _ = read_reduced(other, 5.0)
     assert our_mpp == their_mpp
     assert ours.shape == theirs.shape == (75, 101, 3)
     difference = np.abs(ours.astype(int) - theirs).mean(axis=2)
@@ -193,3 +195,46 @@ def test_a_reduced_slide_covers_it_whichever_reader_made_it(make_jpeg_pyramid, t
     # what a JPEG holds beyond the border does not leak in
     assert difference[-1].mean() < 3
     assert difference[:, -1].mean() < 3
+
+
+class Damaged(Slide):
+    """An image of stored tiles of 64 px, at 1 µm/px, of which some cannot be read."""
+
+    def __init__(self, image, lost):
+        self.image, self.lost = image, lost
+        self.path = Path("damaged")
+        self.level_dimensions, self.level_downsamples = [image.shape[1::-1]], [1.0]
+        self.mpp, self.mpp_source, self.vendor = (1.0, 1.0), "given", "none"
+
+    def stored_rows(self, level):
+        return 64
+
+    def read(self, level, x, y, width, height):
+        for column, row in self.lost:
+            across = x < 64 * column + 64 and x + width > 64 * column
+            if across and y < 64 * row + 64 and y + height > 64 * row:
+                raise DamagedRegionError(f"is damaged at {column}, {row}", where=self.path)
+        return self.image[y : y + height, x : x + width]
+
+    def close(self):
+        pass
+
+
+def test_what_is_damaged_is_white_and_the_rest_is_exact():
+    image = np.random.default_rng(0).integers(0, 200, (1024, 1280, 3), dtype=np.uint8)
+    lost = [(3, 5), (19, 15)]
+    expected = image.copy()
+    for column, row in lost:
+        expected[64 * row : 64 * row + 64, 64 * column : 64 * column + 64] = 255
+    found = read_reduced(Damaged(image, lost), 4.0)
+    whole = read_reduced(Damaged(expected, []), 4.0)
+    np.testing.assert_array_equal(found.image, whole.image)
+    assert found.damaged_share == pytest.approx(2 / 320)
+    assert whole.damaged_share == 0.0
+
+
+def test_a_slide_that_is_damaged_over_a_hundredth_is_refused():
+    image = np.zeros((1024, 1280, 3), dtype=np.uint8)
+    lost = [(column, 2) for column in range(4)]
+    with pytest.raises(UnreadableSlideError, match=r"over 1% of it is damaged; .* at 3, 2"):
+        read_reduced(Damaged(image, lost), 4.0)
