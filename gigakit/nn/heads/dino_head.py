@@ -1,0 +1,101 @@
+"""The projection head of self-distillation."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from gigakit.core.errors import ConfigError
+from gigakit.registry import HEADS
+
+LastLayer = Literal["plain", "weight_norm", "weight_norm_frozen"]
+
+
+class _Prototypes(nn.Module):
+    """A linear layer without bias, ``weight_g v / |v|`` by row, under torch's former names."""
+
+    def __init__(self, width: int, prototypes: int, *, frozen: bool) -> None:
+        super().__init__()
+        self.weight_g = nn.Parameter(torch.ones(prototypes, 1), requires_grad=not frozen)
+        self.weight_v = nn.Parameter(
+            nn.init.trunc_normal_(torch.empty(prototypes, width), std=0.02)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=1, keepdim=True))
+        return functional.linear(x, weight)
+
+
+@HEADS.register_module()
+class DinoHead(nn.Module):
+    """An MLP to a narrow bottleneck, normalised to length 1, against K prototypes.
+
+    With ``weight_norm`` and its gain of 1 at first, logits begin as cosines.
+
+    Args:
+        input_dim: width of the encoder.
+        prototypes: K; 65,536 in DINOv2's short recipe, 131,072 in the long one.
+        hidden: width of the hidden layers.
+        bottleneck: width before the prototypes.
+        layers: linear layers of the MLP; 1 is one linear to the bottleneck.
+        last_layer: ``weight_norm`` (DINOv2: its gain is learned), ``weight_norm_frozen`` (DINO and
+            iBOT's default) or ``plain`` (DINOv3).
+
+    Raises:
+        ConfigError: no layer, or an unknown last layer.
+
+    Source: DINO (Caron et al. 2021), appendix C; DINOv2's released head, whose names it has.
+    """
+
+    def __init__(
+        self,
+        *,
+        input_dim: int,
+        prototypes: int = 65_536,
+        hidden: int = 2048,
+        bottleneck: int = 256,
+        layers: int = 3,
+        last_layer: LastLayer = "weight_norm",
+    ) -> None:
+        super().__init__()
+        if layers < 1:
+            raise ConfigError(f"layers is {layers}", where="DinoHead", fix="give 1 or more")
+        if last_layer not in ("plain", "weight_norm", "weight_norm_frozen"):
+            raise ConfigError(
+                f"unknown last_layer '{last_layer}'",
+                where="DinoHead",
+                fix="choose plain, weight_norm or weight_norm_frozen",
+            )
+        self.prototypes = prototypes
+        self.mlp = _mlp(input_dim, hidden, bottleneck, layers)
+        for module in self.mlp.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        self.last_layer: nn.Module
+        if last_layer == "plain":
+            self.last_layer = nn.Linear(bottleneck, prototypes, bias=False)
+            nn.init.trunc_normal_(self.last_layer.weight, std=0.02)
+        else:
+            frozen = last_layer == "weight_norm_frozen"
+            self.last_layer = _Prototypes(bottleneck, prototypes, frozen=frozen)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits ``(..., K)`` of tokens ``(..., D)``."""
+        x = self.mlp(x)
+        # in half precision 1e-12 is zero
+        epsilon = 1e-6 if x.dtype == torch.float16 else 1e-12
+        logits: Tensor = self.last_layer(functional.normalize(x, dim=-1, eps=epsilon))
+        return logits
+
+
+def _mlp(width: int, hidden: int, bottleneck: int, layers: int) -> nn.Module:
+    if layers == 1:
+        return nn.Linear(width, bottleneck)
+    parts: list[nn.Module] = [nn.Linear(width, hidden), nn.GELU()]
+    for _ in range(layers - 2):
+        parts += [nn.Linear(hidden, hidden), nn.GELU()]
+    return nn.Sequential(*parts, nn.Linear(hidden, bottleneck))

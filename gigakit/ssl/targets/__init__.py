@@ -1,0 +1,1 @@
+"""Targets: from a teacher's logits to the probabilities that a student is to predict."""

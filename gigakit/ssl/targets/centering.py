@@ -1,0 +1,62 @@
+"""Teacher probabilities by centering."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from gigakit.core.errors import ConfigError
+from gigakit.registry import TARGETS
+from gigakit.ssl.precision import at_least_float32
+from gigakit.ssl.ranks import summed
+
+
+@TARGETS.register_module()
+class Centering(nn.Module):
+    """Subtract a running mean of the logits, then sharpen.
+
+    Formula, with logits ``z`` of M samples and the center ``c``, which begins at zero::
+
+        p = softmax((z - c) / temperature)
+        c = momentum c + (1 - momentum) mean(z)      after use, over the samples of all processes
+
+    The mean is that of each process first, then over the processes that have samples, whatever
+    their numbers.
+
+    Args:
+        prototypes: K, told by the head.
+        momentum: 0.9 in DINO and DINOv2.
+
+    Raises:
+        ConfigError: a momentum out of [0, 1].
+
+    Source: DINO (Caron et al. 2021), section 3.1.
+    Differs: DINOv2 applies the update at the next call, so its checkpoints miss the last one; the
+        probabilities are the same.
+    """
+
+    center: Tensor
+
+    def __init__(self, *, prototypes: int, momentum: float = 0.9) -> None:
+        super().__init__()
+        if not 0 <= momentum <= 1:
+            raise ConfigError(f"momentum is {momentum}", where="Centering", fix="from 0 to 1")
+        self.momentum = momentum
+        self.register_buffer("center", torch.zeros(prototypes))
+
+    @torch.no_grad()
+    def forward(self, logits: Tensor, temperature: float) -> Tensor:
+        """Return probabilities ``(M, K)`` float32, and move the center.
+
+        Args:
+            logits: ``(M, K)`` of the teacher; M may be 0.
+            temperature: of the teacher.
+        """
+        logits = at_least_float32(logits)
+        probabilities = ((logits - self.center) / temperature).softmax(dim=-1)
+        # the number of processes with samples travels with the sum of their means
+        told = torch.cat([logits.mean(dim=0), logits.new_ones(1)])
+        told = summed(told if len(logits) else torch.zeros_like(told))
+        if told[-1] > 0:
+            self.center.lerp_(told[:-1] / told[-1], 1.0 - self.momentum)
+        return probabilities
