@@ -15,6 +15,7 @@ from gigakit.engine import processes
 from gigakit.engine.batch_plan import BatchPlan
 from gigakit.engine.skipped_steps import report_skipped_step
 from gigakit.registry import LOOPS
+from gigakit.ssl.teacher import HasTeacher
 
 
 @LOOPS.register_module()
@@ -24,7 +25,8 @@ class PretrainLoop(BaseLoop):
     An iteration takes ``accumulative_counts`` batches of each rank and makes one optimiser step:
     schedules, intervals and checkpoints never fall inside an accumulation window::
 
-        steps_per_epoch = ceil(draws_per_epoch / (batch_size × ranks × accumulative_counts))
+        steps_per_epoch = ceil(draws_per_epoch / (batch_size × ranks × accumulative_counts)),
+                          unless it is given
         max_iters       = min(max_steps, epochs × steps_per_epoch)
 
     A batch sampler may cut batches of unequal numbers of samples. Then steps_per_epoch are those of
@@ -38,6 +40,8 @@ class PretrainLoop(BaseLoop):
         runner: the runner; handed in by it.
         dataloader: config of the training data, with a resumable sampler; handed in by the runner.
         epochs: passes over the data.
+        steps_per_epoch: optimiser steps that count as an epoch instead of a pass over the data;
+            DINOv2 takes 1,250 whatever the data.
         max_steps: upper limit of optimiser steps; ``None`` for no limit.
         val_interval_steps: validate every so many steps; ``None`` not before the end.
         val_at_end: validate after the last step.
@@ -55,12 +59,14 @@ class PretrainLoop(BaseLoop):
         dataloader: DataLoader[Any] | dict[str, Any],
         *,
         epochs: int,
+        steps_per_epoch: int | None = None,
         max_steps: int | None = None,
         val_interval_steps: int | None = None,
         val_at_end: bool = True,
     ) -> None:
         for name, value in (
             ("epochs", epochs),
+            ("steps_per_epoch", steps_per_epoch),
             ("max_steps", max_steps),
             ("val_interval_steps", val_interval_steps),
         ):
@@ -76,7 +82,7 @@ class PretrainLoop(BaseLoop):
         self.plan = BatchPlan(
             self.dataloader, ranks=runner.world_size, accumulation=self.accumulation
         )
-        self.steps_per_epoch = self.plan.steps_per_epoch
+        self.steps_per_epoch = steps_per_epoch or self.plan.steps_per_epoch
 
     @property
     def draws_per_step(self) -> int | str:
@@ -157,6 +163,8 @@ class PretrainLoop(BaseLoop):
             outputs.append(self.runner.model.train_step(batch, optim_wrapper=optim_wrapper))
         if getattr(optim_wrapper, "last_skip", None) is not None:
             report_skipped_step(self.runner, batches, outputs)
+        elif isinstance(objective := self.runner.objective, HasTeacher):
+            objective.follow_student()
         try:
             self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs, weights))
         finally:

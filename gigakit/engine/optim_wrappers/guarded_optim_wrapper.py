@@ -44,12 +44,14 @@ class GuardedOptimWrapper(OptimWrapper):
         optimizer: what makes the step; built from ``optim_wrapper.optimizer``.
         accumulative_counts: batches per optimiser step.
         clip_grad: such as ``dict(max_norm=1.0)``; ``None`` measures the norm and does not clip.
+            With ``parts``, such as ``["student.encoder", "student.head"]``, each part is clipped by
+            its own norm, as DINOv2 does; a part that the model has not is passed over.
         precision: ``bf16`` runs the forward pass under autocast, on any device; weights, gradients
             and optimiser stay float32.
         max_consecutive_skips: skipped steps in a row that end the run.
 
     Raises:
-        ConfigError: unknown precision or clipping, or a count under 1.
+        ConfigError: unknown precision or clipping, a parameter in no part, or a count under 1.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class GuardedOptimWrapper(OptimWrapper):
         optimizer: Optimizer,
         *,
         accumulative_counts: int = 1,
-        clip_grad: dict[str, float] | None = None,
+        clip_grad: dict[str, Any] | None = None,
         precision: Literal["fp32", "bf16"] = "fp32",
         max_consecutive_skips: int = 5,
     ) -> None:
@@ -73,11 +75,11 @@ class GuardedOptimWrapper(OptimWrapper):
             raise ConfigError(
                 f"got '{precision}'", where="optim_wrapper.precision", fix="give fp32 or bf16"
             )
-        if clip_grad is not None and set(clip_grad) - {"max_norm", "norm_type"}:
+        if clip_grad is not None and set(clip_grad) - {"max_norm", "norm_type", "parts"}:
             raise ConfigError(
                 f"got {sorted(clip_grad)}",
                 where="optim_wrapper.clip_grad",
-                fix="give max_norm and, if need be, norm_type",
+                fix="give max_norm and, if need be, norm_type and parts",
             )
         super().__init__(
             optimizer,
@@ -120,17 +122,25 @@ class GuardedOptimWrapper(OptimWrapper):
 
     def step(self, **kwargs: Any) -> None:
         """Make the optimiser's step, or skip it; :attr:`last_skip` then says why."""
-        norm = self._gradient_norm()
+        parts = self._parts()
+        norms = {name: self._norm(parameters) for name, parameters in parts.items()}
+        norm = _joined(list(norms.values()), self._norm_type)
         # one look at the device for all of them
-        values = torch.stack([norm.float(), *(loss.float() for loss in self._losses)]).tolist()
+        values = torch.stack(
+            [norm, *norms.values(), *(loss.float() for loss in self._losses)]
+        ).tolist()
         self._losses.clear()
         self.message_hub.update_scalar("train/grad_norm", values[0])
+        if len(parts) > 1:
+            for name, value in zip(parts, values[1:], strict=False):
+                self.message_hub.update_scalar(f"train/grad_norm/{name}", value)
         if processes.most([not all(map(math.isfinite, values))]) == [0]:
             self.consecutive_skips, self.last_skip = 0, None
             if self.clip_grad_kwargs:
-                torch.nn.utils.clip_grads_with_norm_(
-                    self._parameters(), self.clip_grad_kwargs["max_norm"], norm
-                )
+                for name, parameters in parts.items():
+                    torch.nn.utils.clip_grads_with_norm_(
+                        parameters, self.clip_grad_kwargs["max_norm"], norms[name]
+                    )
             self.optimizer.step(**kwargs)
         else:
             self.skipped_steps += 1
@@ -149,16 +159,34 @@ class GuardedOptimWrapper(OptimWrapper):
         self.skipped_steps, self.consecutive_skips = state.pop("skipped", [0, 0])
         super().load_state_dict(state)
 
-    def _parameters(self) -> list[nn.Parameter]:
-        groups = self.optimizer.param_groups
-        return [p for group in groups for p in group["params"] if p.grad is not None]
+    @property
+    def _norm_type(self) -> float:
+        return float((self.clip_grad_kwargs or {}).get("norm_type", 2.0))
 
-    def _gradient_norm(self) -> Tensor:
-        grads = [p.grad for p in self._parameters() if p.grad is not None]
-        kind = (self.clip_grad_kwargs or {}).get("norm_type", 2.0)
-        norm = torch.nn.utils.get_total_norm(grads, kind)
+    def _parts(self) -> dict[str, list[nn.Parameter]]:
+        """Return the parameters with a gradient of each part that is clipped by itself."""
+        wanted = (self.clip_grad_kwargs or {}).get("parts")
+        parts: dict[str, list[nn.Parameter]] = {name: [] for name in wanted or ("",)}
+        for group in self.optimizer.param_groups:
+            names = group.get("param_names") or [""] * len(group["params"])
+            for name, parameter in zip(names, group["params"], strict=True):
+                if parameter.grad is None:
+                    continue
+                found = [part for part in parts if not part or name.startswith(f"{part}.")]
+                if not found:
+                    raise ConfigError(
+                        f"{name} is in none of {', '.join(parts)}",
+                        where="optim_wrapper.clip_grad.parts",
+                        fix="name a part for it, or leave parts out",
+                    )
+                parts[found[0]].append(parameter)
+        return {name: parameters for name, parameters in parts.items() if parameters}
+
+    def _norm(self, parameters: list[nn.Parameter]) -> Tensor:
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(grads, self._norm_type)
         # of a sharded model each process holds a part of it
-        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+        return (norm.full_tensor() if isinstance(norm, DTensor) else norm).float()
 
     def _first_bad(self) -> str:
         """Name the first tensor with a non-finite gradient, and its group."""
@@ -175,3 +203,8 @@ class GuardedOptimWrapper(OptimWrapper):
 
 def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _joined(norms: list[Tensor], kind: float) -> Tensor:
+    """Return the norm of a gradient whose parts have these norms."""
+    return norms[0] if len(norms) == 1 else torch.linalg.vector_norm(torch.stack(norms), kind)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from gigakit.registry import LOSSES
+from gigakit.ssl.distillation import DistillationStep, Part
 from gigakit.ssl.losses.cross_entropy import cross_entropy
 
 
@@ -22,13 +25,23 @@ class DinoLoss(nn.Module):
 
     Args:
         temperature: of the student.
+        weight: of this loss in the sum; 1 in DINOv2.
 
     Source: DINO (Caron et al. 2021), equation 1; DINOv2's released weighting of the pairs.
     """
 
-    def __init__(self, *, temperature: float = 0.1) -> None:
+    uses: ClassVar[tuple[Part, ...]] = ("cls",)
+
+    def __init__(self, *, temperature: float = 0.1, weight: float = 1.0) -> None:
         super().__init__()
-        self.temperature = temperature
+        self.temperature, self.weight = temperature, weight
+
+    def of(self, step: DistillationStep) -> dict[str, Tensor]:
+        """Return ``dino_local`` and ``dino_global`` of a step."""
+        if step.logits is None or step.local_logits is None or step.targets is None:
+            raise ValueError("a step without logits of class tokens")
+        parts = self(step.logits, step.local_logits, step.targets)
+        return {f"dino_{name}": value for name, value in parts.items()}
 
     def forward(
         self, student_global: Tensor, student_local: Tensor, targets: Tensor
@@ -42,8 +55,10 @@ class DinoLoss(nn.Module):
         """
         crops, images = student_local.shape[:2]
         pairs = 2 * crops + 2
-        crossed = cross_entropy(student_global, targets.flip(0), self.temperature).sum()
+        crossed = cross_entropy(
+            student_global.flatten(0, 1), targets.flip(0).flatten(0, 1), self.temperature
+        ).sum()
         # both views at once: the loss is linear in the targets
         both = targets.sum(dim=0)
-        local = cross_entropy(student_local, both, self.temperature).sum()
+        local = cross_entropy(student_local.flatten(0, 1), both, self.temperature).sum()
         return {"local": local / (images * pairs), "global": crossed / (images * pairs)}

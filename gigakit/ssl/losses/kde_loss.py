@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.registry import LOSSES
+from gigakit.ssl.distillation import DistillationStep, Part
 from gigakit.ssl.precision import at_least_float32
 
 
@@ -26,15 +28,27 @@ class KdeLoss(nn.Module):
     Args:
         kappa: concentration of the kernel; 5 in Virchow2.
         include_self: a sample counts in its own density.
+        weight: of this loss in the sum; 0.05 in Virchow2.
 
     Source: Virchow2 (Zimmermann et al. 2024), in place of KoLeo; its weight there is 0.05.
     Differs: OpenMidnight's released term has the opposite sign; descending that pulls features
         together.
     """
 
-    def __init__(self, *, kappa: float = 5.0, include_self: bool = False) -> None:
+    uses: ClassVar[tuple[Part, ...]] = ()
+    least_images = 2
+
+    def __init__(
+        self, *, kappa: float = 5.0, include_self: bool = False, weight: float = 0.05
+    ) -> None:
         super().__init__()
+        self.weight = weight
         self.kappa, self.include_self = kappa, include_self
+
+    def of(self, step: DistillationStep) -> dict[str, Tensor]:
+        """Return ``kde`` of a step: the sum over both global views, each by itself."""
+        first, second = step.cls
+        return {"kde": self(first) + self(second)}
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the loss.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES
+from gigakit.ssl.distillation import DistillationStep, Part
 from gigakit.ssl.precision import at_least_float32
 
 _EPSILON = 1e-8
@@ -26,6 +29,7 @@ class KoLeoLoss(nn.Module):
 
     Args:
         top_k: neighbours that count; 1 in DINOv2.
+        weight: of this loss in the sum; 0.1 in DINOv2.
 
     Raises:
         ConfigError: no neighbour.
@@ -34,11 +38,20 @@ class KoLeoLoss(nn.Module):
     Differs: DINOv2 takes the sample itself as the neighbour in a batch of one.
     """
 
-    def __init__(self, *, top_k: int = 1) -> None:
+    uses: ClassVar[tuple[Part, ...]] = ()
+    least_images = 2
+
+    def __init__(self, *, top_k: int = 1, weight: float = 0.1) -> None:
         super().__init__()
+        self.weight = weight
         if top_k < 1:
             raise ConfigError(f"top_k is {top_k}", where="KoLeoLoss", fix="give 1 or more")
         self.top_k = top_k
+
+    def of(self, step: DistillationStep) -> dict[str, Tensor]:
+        """Return ``koleo`` of a step: the sum over both global views, each by itself."""
+        first, second = step.cls
+        return {"koleo": self(first) + self(second)}
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the loss.

@@ -13,6 +13,7 @@ from gigakit.engine.train import train
     [
         ({}, 25),  # 13 samples in batches of 3: 5 steps an epoch
         ({"train_cfg__max_steps": 7}, 7),
+        ({"train_cfg__steps_per_epoch": 3}, 15),  # whatever the data
         ({"train_cfg__max_steps": 70}, 25),
         ({"optim_wrapper__accumulative_counts": 2}, 15),
         ({"train_dataloader__dataset__size": 12, "train_cfg__epochs": 2}, 8),

@@ -108,3 +108,28 @@ def test_many_bad_steps_in_a_row_stop_the_run_with_sound_weights(toy, tmp_path):
 def test_bad_arguments_are_config_errors(wrong):
     with pytest.raises(ConfigError):
         wrapper(torch.nn.Parameter(torch.ones(1)), **wrong)
+
+
+def test_each_part_is_clipped_by_its_own_norm():
+    long, short = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    named = [("student.encoder.a", long), ("student.head.b", short)]
+    optimizer = torch.optim.SGD([{"params": named}], lr=1.0)
+    parts = ["student.encoder", "student.head", "student.patch_head"]
+    guard = GuardedOptimWrapper(optimizer, clip_grad={"max_norm": 1.0, "parts": parts})
+    guard.update_params((long * torch.tensor([30.0, 40.0])).sum() + (short * 0.3).sum())
+    torch.testing.assert_close(long.detach(), torch.tensor([-0.6, -0.8]))
+    torch.testing.assert_close(short.detach(), torch.tensor([-0.3, -0.3]))
+    logged = guard.message_hub.log_scalars
+    assert logged["train/grad_norm/student.encoder"].current() == pytest.approx(50.0)
+    assert logged["train/grad_norm/student.head"].current() == pytest.approx(0.3 * 2**0.5)
+    assert logged["train/grad_norm"].current() == pytest.approx((2500 + 0.18) ** 0.5)
+
+
+def test_a_parameter_in_no_part_is_told():
+    named = [("student.encoder.a", torch.nn.Parameter(torch.zeros(2)))]
+    optimizer = torch.optim.SGD([{"params": named}], lr=1.0)
+    guard = GuardedOptimWrapper(
+        optimizer, clip_grad={"max_norm": 1.0, "parts": ["student.encoders"]}
+    )
+    with pytest.raises(ConfigError, match=r"student\.encoder\.a is in none of student\.encoders"):
+        guard.update_params(named[0][1].sum())
