@@ -25,7 +25,7 @@ _DINOV2 = {".mlp.w12.": ".mlp.fc1.", ".mlp.w3.": ".mlp.fc2."}
 _PRETRAINING_ONLY = ("mask_token",)
 
 
-def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def encoder_state(state: Mapping[str, Tensor], *, pretraining: bool = False) -> dict[str, Tensor]:
     """Return a published encoder's tensors under gigakit's names.
 
     A prefix such as ``module.``, ``backbone.`` or ``slide_encoder.`` is taken off, and what lies
@@ -34,11 +34,22 @@ def encoder_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Args:
         state: name to tensor, as read from the file.
+        pretraining: keep the mask token too, which embedding has none of.
     """
-    anchors = [name for name in state if name == _ANCHOR or name.endswith(f".{_ANCHOR}")]
+    anchors = _anchors(state)
     prefix = anchors[0].removesuffix(_ANCHOR) if len(anchors) == 1 else ""
     inside = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    return {_timm_name(k): v for k, v in inside.items() if k not in _PRETRAINING_ONLY}
+    left_out = () if pretraining else _PRETRAINING_ONLY
+    return {_timm_name(k): v for k, v in inside.items() if k not in left_out}
+
+
+def holds_one_encoder(state: Mapping[str, Tensor]) -> bool:
+    """Tell a published encoder, with heads or not, from a run with a student and a teacher."""
+    return len(_anchors(state)) == 1
+
+
+def _anchors(state: Mapping[str, Tensor]) -> list[str]:
+    return [name for name in state if name == _ANCHOR or name.endswith(f".{_ANCHOR}")]
 
 
 def write_published(state: Mapping[str, Tensor], path: Path, layout: str) -> None:

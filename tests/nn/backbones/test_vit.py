@@ -58,7 +58,8 @@ def test_sizes_that_do_not_fit_are_refused(wrong):
         VisionTransformer(**{"image_size": 32, "width": 24, "depth": 1, "heads": 3, **wrong})
 
 
-def test_images_of_another_size_are_refused():
+def test_images_that_are_no_whole_patches_are_refused():
     model = VisionTransformer(image_size=32, width=24, depth=1, heads=3)
-    with pytest.raises(ConfigError, match="crop to image_size 32"):
-        model(torch.zeros(1, 3, 48, 48))
+    assert model.tokens(torch.zeros(1, 3, 48, 64)).shape == (1, 13, 24)
+    with pytest.raises(ConfigError, match=r"\(48, 40\) px; crop to multiples of patch_size 16"):
+        model(torch.zeros(1, 3, 48, 40))

@@ -1,0 +1,93 @@
+"""Stochastic depth of a vision transformer: by a subset of the batch, or sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from gigakit.nn.blocks import DropPath
+from gigakit.nn.crop_groups import Groups
+
+DropPathMode = Literal["subset", "sample"]
+DropPathShape = Literal["uniform", "linear"]
+Branch = Callable[[Tensor, Groups | None], Tensor]
+
+
+class StochasticDepth(nn.Module):
+    """Add a residual branch to some samples of a batch in training, to all of them else.
+
+    ``subset`` computes the branch for the samples it keeps alone, which saves ``rate`` of its cost;
+    each group of a packed sequence draws its own. ``sample`` computes it for all and drops samples
+    with probability ``rate``.
+
+    Formula: ``x + b / kept · branch(x[kept])`` on the kept samples, ``x`` on the others, with
+    ``kept = max(int(b (1 - rate)), 1)`` of b samples.
+
+    Args:
+        rate: fraction of samples that go without.
+        mode: ``subset`` (DINOv2) or ``sample``.
+
+    Source: Huang et al. 2016; DINOv2 (Oquab et al. 2024), section 5, "efficient stochastic depth".
+    Differs: DINOv2 drops sample by sample where the sequence is not packed and the rate is at most
+        0.1; here the mode alone decides.
+    """
+
+    def __init__(self, rate: float, mode: DropPathMode = "subset") -> None:
+        super().__init__()
+        self.rate = rate
+        self.mode = mode
+        self.drop = DropPath(rate)
+
+    def forward(self, x: Tensor, branch: Branch, groups: Groups | None = None) -> Tensor:
+        """Return ``x`` plus the branch.
+
+        Args:
+            x: ``(B, T, D)``, or groups packed, ``(1, T, D)``.
+            branch: computes the residual of what it is given, packed or not.
+            groups: samples and tokens of each group of a packed sequence.
+        """
+        if not self.training or self.rate == 0.0:
+            return x + branch(x, groups)
+        if self.mode == "sample":
+            samples = None if groups is None else [t for n, t in groups for _ in range(n)]
+            dropped: Tensor = self.drop(branch(x, groups), samples)
+            return x + dropped
+        return self._add_to_subset(x, branch, groups or ((x.shape[0], x.shape[1]),))
+
+    def _add_to_subset(self, x: Tensor, branch: Branch, groups: Groups) -> Tensor:
+        kept = [draw_subset(samples, self.rate, x.device) for samples, _ in groups]
+        rows = token_rows(kept, groups)
+        smaller = tuple((len(k), tokens) for k, (_, tokens) in zip(kept, groups, strict=True))
+        flat = x.flatten(0, 1)
+        residual = branch(flat.index_select(0, torch.cat(rows)).unsqueeze(0), smaller)
+        # autocast leaves the branch in half precision, the sum stays in that of x
+        parts = residual.squeeze(0).to(x.dtype).split_with_sizes([len(row) for row in rows])
+        out = flat.clone()
+        for row, part, (samples, _), (count, _) in zip(rows, parts, groups, smaller, strict=True):
+            out.index_add_(0, row, part, alpha=samples / count)
+        return out.view(x.shape)
+
+
+def draw_subset(samples: int, rate: float, device: torch.device) -> Tensor:
+    """Return the indices of the samples kept, from torch's global generator of the device."""
+    return torch.randperm(samples, device=device)[: max(int(samples * (1 - rate)), 1)]
+
+
+def token_rows(kept: list[Tensor], groups: Groups) -> list[Tensor]:
+    """Return the places of the kept samples' tokens in the packed sequence, group by group."""
+    rows, first = [], 0
+    for samples, (count, tokens) in zip(kept, groups, strict=True):
+        token = torch.arange(first, first + tokens, device=samples.device)
+        rows.append((samples[:, None] * tokens + token).flatten())
+        first += count * tokens
+    return rows
+
+
+def drop_path_rates(rate: float, depth: int, shape: DropPathShape) -> list[float]:
+    """Return each block's rate: the same for all, or rising linearly from 0."""
+    if shape == "uniform":
+        return [rate] * depth
+    return [rate * block / max(depth - 1, 1) for block in range(depth)]
