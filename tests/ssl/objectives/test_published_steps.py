@@ -22,8 +22,9 @@ VARIANTS = (
 )
 PARTS = {"backbone": "encoder", "dino_head": "head", "ibot_head": "patch_head"}
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
-# of losses, gradient norms and parameter norms: the README of the arrays, and far below it
-BOUNDS = {"float64": (1e-9, 1e-8, 1e-10), "float32": (2e-5, 1e-4, 1e-6)}
+# of losses, gradient norms and parameter norms; the published code takes some sums of its float64
+# run in float32
+BOUNDS = {"float64": (5e-7, 5e-7, 1e-10), "float32": (2e-5, 1e-4, 1e-6)}
 
 
 def head_config(settings):
@@ -194,7 +195,7 @@ def test_six_steps_are_the_published_ones(shared, variant, precision, monkeypatc
             "loss_koleo": 2 * row["losses"].get("koleo_loss", 0.0),
         }
         for name, value in found.items():
-            assert value == pytest.approx(expected[name], abs=2 * loss_bound), (number, name)
+            assert value == pytest.approx(expected[name], abs=loss_bound), (number, name)
         assert sum(expected.values()) == pytest.approx(sum(found.values()), abs=4 * loss_bound)
         logged = steps.wrapper.message_hub.log_scalars
         for part, value in row["grad_norm_before_clip"].items():

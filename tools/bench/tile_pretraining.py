@@ -1,0 +1,195 @@
+"""A step of tile-encoder pretraining beside the published way of computing it, on this CPU.
+
+DINO + iBOT + KoLeo, shared head, centering, on random crops: the step alone, without a loader. The
+ways take turns in one process; each trains weights of its own, from the same start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from measure import in_turns, once
+from published_step import PublishedStep
+
+from gigakit.engine.matmul_peak import _best_seconds
+from gigakit.engine.optim_wrappers.grouped_constructor import GroupedOptimWrapperConstructor
+from gigakit.registry import MASKINGS, OBJECTIVES
+
+# width, depth, heads
+SIZES = {"ti": (192, 12, 3), "s": (384, 12, 6), "b": (768, 12, 12)}
+PATCH = 16
+
+
+def build(size: str, prototypes: int, drop_path: float) -> torch.nn.Module:
+    """Return the objective of a size, seeded."""
+    width, depth, heads = SIZES[size]
+    torch.manual_seed(0)
+    return OBJECTIVES.build(
+        {
+            "type": "SelfDistillation",
+            "encoder": {
+                "type": "VisionTransformer", "width": width, "depth": depth, "heads": heads,
+                "layer_scale": 1e-5, "drop_path": drop_path, "patch_size": PATCH,
+            },
+            "head": {"type": "DinoHead", "prototypes": prototypes},
+            "losses": [{"type": name} for name in ("DinoLoss", "IbotLoss", "KoLeoLoss")],
+            "targets": {"type": "Centering"},
+        }
+    ).train()  # fmt: skip
+
+
+def random_batch(images: int, side: int, local_side: int, local_crops: int) -> dict:
+    """Return a batch of crops of noise, and block masks."""
+    generator = torch.Generator().manual_seed(0)
+    grid = side // PATCH
+    masks = torch.from_numpy(
+        MASKINGS.build({"type": "BlockMasks"}).draw(
+            2 * images, grid, grid, np.random.default_rng(0)
+        )
+    )
+    weights = 1 / masks.sum(dim=1, keepdim=True).clamp(min=1)
+    return {
+        "global_crops": torch.randn(2, images, 3, side, side, generator=generator),
+        "local_crops": torch.randn(
+            local_crops, images, 3, local_side, local_side, generator=generator
+        ),
+        "masks": masks,
+        "mask_indices": masks.flatten().nonzero().flatten(),
+        "mask_weights": weights.expand_as(masks)[masks],
+    }
+
+
+class Gigakit:
+    """The toolkit's step: its optimiser wrapper, its objective, its teacher."""
+
+    def __init__(self, model: torch.nn.Module, precision: str) -> None:
+        self.model = model
+        self.wrapper = GroupedOptimWrapperConstructor(
+            {
+                "type": "GuardedOptimWrapper",
+                "optimizer": {"type": "AdamW", "lr": 1e-3, "weight_decay": 0.04},
+                "clip_grad": {"max_norm": 3.0, "parts": ["student.encoder", "student.head"]},
+                "precision": precision,
+            },
+            {"rule": "dinov2", "layer_decay": 0.9, "layer_decay_in": ["student.encoder"]},
+        )(model)
+
+    def __call__(self, batch: dict) -> None:
+        """Make one step."""
+        with self.wrapper.optim_context(self.model):
+            losses = self.model(**batch, mode="loss")
+            loss = sum(losses.values())
+        self.wrapper.update_params(loss)
+        self.model.follow_student()
+
+
+@contextlib.contextmanager
+def kernels(precision: str) -> Iterator[None]:
+    """Choose torch's kernels of float32 products, as ``FastMatmulHook`` does."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def nominal_flops(size: str, arguments: argparse.Namespace, masked: int) -> float:
+    """Return the FLOPs of a step: 2 a multiply-add, backward twice the forward pass."""
+    width, depth, _ = SIZES[size]
+
+    def forward(side: int) -> float:
+        patches = (side // PATCH) ** 2
+        tokens = patches + 1
+        layer = (8 + 16) * width**2 * tokens + 4 * tokens**2 * width
+        return 2 * 3 * PATCH**2 * width * patches + depth * layer
+
+    one, other = forward(arguments.side), forward(arguments.local_side)
+    kept = 1.0 - arguments.drop_path
+    images = arguments.images
+    head = 2 * (width * 2048 + 2048 * 2048 + 2048 * 256 + 256 * arguments.prototypes)
+    rows = 2 * images + masked
+    teacher = images * 2 * one + rows * head
+    student = images * (2 * one + arguments.local_crops * other) * kept
+    return teacher + 3 * (student + (rows + images * arguments.local_crops) * head)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="s", choices=SIZES)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--prototypes", type=int, default=65_536)
+    parser.add_argument("--side", type=int, default=224)
+    parser.add_argument("--local-side", type=int, default=96)
+    parser.add_argument("--local-crops", type=int, default=8)
+    parser.add_argument("--drop-path", type=float, default=0.3)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--memory-of", choices=("published", "gigakit fp32", "gigakit bf16"),
+                        help="one cold step of this way alone: its peak memory")  # fmt: skip
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    model = build(arguments.size, arguments.prototypes, arguments.drop_path)
+    batch = random_batch(
+        arguments.images, arguments.side, arguments.local_side, arguments.local_crops
+    )
+
+    def published(switch: str):  # noqa: ANN202
+        step = PublishedStep(copy.deepcopy(model), drop_path=arguments.drop_path, lr=1e-3)
+        return with_kernels(step, switch)
+
+    def ours(precision: str):  # noqa: ANN202
+        return with_kernels(Gigakit(copy.deepcopy(model), precision), "medium")
+
+    def with_kernels(step, switch: str):  # noqa: ANN001, ANN202
+        def run() -> None:
+            with kernels(switch):
+                step(batch)
+
+        return run
+
+    ways = {
+        "published": lambda: published("highest"),
+        "published, same switch": lambda: published("medium"),
+        "gigakit fp32": lambda: ours("fp32"),
+        "gigakit bf16": lambda: ours("bf16"),
+    }
+    if arguments.memory_of:
+        step = ways[arguments.memory_of]()
+        step()
+        _, peak = once(step)
+        print(f"{arguments.memory_of}: {peak:.0f} MiB above what lies there between steps")
+        _print_peak()
+        return
+    flops = nominal_flops(arguments.size, arguments, len(batch["mask_indices"]))
+    with kernels("medium"):
+        peak = 2 * 2048**3 / _best_seconds(torch.randn(2048, 2048))
+    times = in_turns({name: way() for name, way in ways.items()}, turns=arguments.turns)
+    print(
+        f"{flops / 1e9:.0f} GFLOP a step of {arguments.images} images; the floor at this machine's "
+        f"float32 matmul rate, {peak / 1e9:.0f} GFLOP/s, is {flops / peak:.2f} s"
+    )
+    print("| way | s/step | CPU s/step | images/s | GFLOP/s | of the peak | published / this |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    base = times["published"]
+    for name, (cpu, wall) in times.items():
+        print(
+            f"| {name} | {wall:.2f} | {cpu:.2f} | {arguments.images / wall:.2f} | "
+            f"{flops / wall / 1e9:.0f} | {flops / wall / peak:.0%} | "
+            f"{base.wall / wall:.2f} (CPU {base.cpu / cpu:.2f}) |"
+        )
+
+
+def _print_peak() -> None:
+    from gigakit.engine.resources import peak_memory_mb
+
+    print(f"largest resident set of the process: {peak_memory_mb():.0f} MiB")
+
+
+if __name__ == "__main__":
+    main()
