@@ -1,0 +1,99 @@
+"""Batch the crops of images, and say which patches are masked."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gigakit.core.errors import ConfigError
+from gigakit.core.seeding import random_generator
+from gigakit.data.maskings.patch_counts import PatchMasking
+from gigakit.registry import FUNCTIONS, MASKINGS
+
+# a word that keeps this use of an image's seed apart from the others
+_MASKS = 101
+
+
+@FUNCTIONS.register_module()
+def collate_views(
+    data_batch: Sequence[dict[str, Any]],
+    *,
+    patch_size: int = 16,
+    masking: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Stack images crop by crop: first all images' crop 1, then all images' crop 2.
+
+    Masks follow from the seed of the batch's first image, and those of a masking with ``per_image``
+    from each image's own: the same images always have the same masks.
+
+    Args:
+        data_batch: B samples with ``global_crops`` (V, 3, S, S), ``local_crops`` (L, 3, s, s),
+            ``seed`` and ``image_id``.
+        patch_size: side of a patch in px.
+        masking: config from MASKINGS of the global crops' patches; ``None`` for none.
+
+    Returns:
+        ``global_crops`` (V, B, 3, S, S), ``local_crops`` (L, B, 3, s, s), ``seed`` (B,) int64 and
+        ``image_id`` list of str. With a masking, of the P patches of a global crop, ``masks``
+        (V B, P) bool, True = masked out, whose row is v B + b, ``mask_indices`` (M,) int64 of the
+        masked patches among all (V B P), and ``mask_weights`` (M,) float32, 1 over the masked
+        patches of the crop.
+
+    Raises:
+        ConfigError: crops that do not divide into patches, or a masking of something else.
+    """
+    batch: dict[str, Any] = {
+        name: torch.stack([sample[name] for sample in data_batch], dim=1)
+        for name in ("global_crops", "local_crops")
+    }
+    seeds = [int(sample["seed"]) for sample in data_batch]
+    batch["seed"] = torch.tensor(seeds, dtype=torch.int64)
+    batch["image_id"] = [sample["image_id"] for sample in data_batch]
+    if masking is None:
+        return batch
+    views, _, _, *size = batch["global_crops"].shape
+    if any(side % patch_size for side in size):
+        raise ConfigError(
+            f"crops of {size[0]} x {size[1]} px have no whole patches of {patch_size} px",
+            where="collate_fn.patch_size",
+            fix="give the patch size of the encoder",
+        )
+    masks = _draw(
+        _masking(json.dumps(masking)), views, [side // patch_size for side in size], seeds
+    )
+    return {**batch, **masked_patches(torch.from_numpy(masks))}
+
+
+def masked_patches(masks: Tensor) -> dict[str, Tensor]:
+    """Return ``masks`` ``(N, P)`` with the places and weights of what is masked."""
+    indices = masks.flatten().nonzero().flatten()
+    weights = 1.0 / masks.sum(dim=1)[indices // masks.shape[1]]
+    return {"masks": masks, "mask_indices": indices, "mask_weights": weights}
+
+
+def _draw(masking: PatchMasking, views: int, grid: list[int], seeds: list[int]) -> np.ndarray:
+    height, width = grid
+    if not masking.per_image:
+        generator = random_generator(seeds[0], _MASKS)
+        return masking.draw(views * len(seeds), height, width, generator)
+    own = [masking.draw(views, height, width, random_generator(seed, _MASKS)) for seed in seeds]
+    return np.stack(own, axis=1).reshape(views * len(seeds), -1)
+
+
+@functools.cache
+def _masking(config: str) -> PatchMasking:
+    """Build a masking once a process."""
+    masking = MASKINGS.build(json.loads(config))
+    if not isinstance(masking, PatchMasking):
+        raise ConfigError(
+            f"{type(masking).__name__} does not mask images",
+            where="collate_fn.masking",
+            fix="choose BlockMasks, InverseBlockMasks or RandomPatchMasks",
+        )
+    return masking
