@@ -189,8 +189,10 @@ ARGUMENT_KINDS: dict[str, tuple[str, ...]] = {
     "targets": ("TARGETS",),
     "teacher": ("BACKBONES",),
     "tiler": ("TILERS",),
+    "tissue_filter": ("AUGMENTATIONS",),
     "transform": ("AUGMENTATIONS",),
     "transforms": ("AUGMENTATIONS",),
+    "views": ("AUGMENTATIONS",),
     "vis_backends": ("VISBACKENDS",),
 }
 
