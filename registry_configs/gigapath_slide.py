@@ -15,7 +15,7 @@ Run     python tools/train.py registry_configs/gigapath_slide.py
 _base_ = [
     "_base_/data/slide_sequences.py",
     "_base_/schedule/slide_pretraining.py",
-    "_base_/runtime/default.py",
+    "_base_/runtime/slide.py",
 ]
 
 model = dict(
