@@ -71,6 +71,11 @@ def place_tensors(state: dict[str, Any], layout: Mapping[str, DTensor]) -> dict[
     return join_tensors(rest, placed)
 
 
+def like_own(tensors: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return this process's part of whole tensors, where the model's of that name is sharded."""
+    return {name: _part_of(tensor, _sharded(own[name])) for name, tensor in tensors.items()}
+
+
 def empty_tensor(
     name: str, shape: torch.Size, dtype: torch.dtype, layout: Mapping[str, DTensor]
 ) -> Tensor:
@@ -86,6 +91,10 @@ def _like(name: str, shape: torch.Size, layout: Mapping[str, DTensor]) -> DTenso
     kind, rest = name.split("/", 1)
     like = layout.get(name if kind == "model" else f"optimizer/{rest.split('/', 1)[0]}")
     return like if like is not None and like.shape == shape else None
+
+
+def _sharded(tensor: Tensor) -> DTensor | None:
+    return tensor if isinstance(tensor, DTensor) else None
 
 
 def _part_of(tensor: Tensor, like: DTensor | None) -> Tensor:

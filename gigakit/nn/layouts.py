@@ -36,20 +36,21 @@ def encoder_state(state: Mapping[str, Tensor], *, pretraining: bool = False) -> 
         state: name to tensor, as read from the file.
         pretraining: keep the mask token too, which embedding has none of.
     """
-    anchors = _anchors(state)
-    prefix = anchors[0].removesuffix(_ANCHOR) if len(anchors) == 1 else ""
+    prefix = encoder_prefix(state) or ""
     inside = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     left_out = () if pretraining else _PRETRAINING_ONLY
     return {_timm_name(k): v for k, v in inside.items() if k not in left_out}
 
 
-def holds_one_encoder(state: Mapping[str, Tensor]) -> bool:
-    """Tell a published encoder, with heads or not, from a run with a student and a teacher."""
-    return len(_anchors(state)) == 1
+def encoder_prefix(state: Mapping[str, Tensor]) -> str | None:
+    """Return what stands before the names of the one encoder in a file.
 
-
-def _anchors(state: Mapping[str, Tensor]) -> list[str]:
-    return [name for name in state if name == _ANCHOR or name.endswith(f".{_ANCHOR}")]
+    Returns:
+        The prefix, which may be empty; ``None`` if there is no encoder, or several, as in a run
+        with a student and a teacher.
+    """
+    anchors = [name for name in state if name == _ANCHOR or name.endswith(f".{_ANCHOR}")]
+    return anchors[0].removesuffix(_ANCHOR) if len(anchors) == 1 else None
 
 
 def write_published(state: Mapping[str, Tensor], path: Path, layout: str) -> None:

@@ -16,6 +16,7 @@ from gigakit.core.errors import InterruptedRunError
 from gigakit.core.seeding import random_generator
 from gigakit.engine.checkpoint import list_checkpoints, load_checkpoint
 from gigakit.engine.train import train
+from gigakit.nn.backbones.vit import VisionTransformer
 from gigakit.registry import DATASETS, HOOKS, METRICS, OBJECTIVES
 
 WIDTH = 6
@@ -68,6 +69,30 @@ class ShownToy(ToyObjective):
 
     def health(self, x, **_others):
         return {"features": self.blocks[0](x + self.cls_token)}
+
+
+@OBJECTIVES.register_module()
+class ToyViews(BaseModel):
+    """A toy objective on packed crops of two sizes, some patches of the first one masked."""
+
+    def __init__(self, *, drop_path=0.0):
+        super().__init__()
+        self.backbone = VisionTransformer(
+            image_size=16, patch_size=4, width=8, depth=2, heads=2, layer_scale=1.0, registers=1,
+            maskable=True, drop_path=drop_path,
+        )  # fmt: skip
+
+    def forward(self, x, mode="tensor"):
+        images = (x[:, :3, None, None] * torch.linspace(-1, 1, 16)).expand(-1, -1, 16, -1)
+        masks = (torch.arange(16) % 3 == 0).expand(len(x), -1)
+        views = self.backbone.forward_views([images, images[..., 4:12, 4:12]], [masks, None])
+        error = sum(
+            (view.cls - x.mean(dim=1, keepdim=True)).square().mean(dim=1)
+            + view.patches.cos().mean(dim=(1, 2))
+            + view.registers.square().mean(dim=(1, 2))
+            for view in views
+        )
+        return {"loss": error.mean()} if mode == "loss" else [{"error": float(e)} for e in error]
 
 
 @METRICS.register_module()
