@@ -131,6 +131,10 @@ class SelfDistillation(BaseModel):
         self.teacher.eval()
         return self
 
+    def encoder_parts(self) -> tuple[str, ...]:
+        """Name the encoders that a published encoder's file fills at the start."""
+        return ("student.encoder", "teacher.encoder")
+
     def follow_student(self) -> None:
         """Move the teacher towards the student, after an optimiser step."""
         update_teacher(self.teacher, self.student, self.momentum)
