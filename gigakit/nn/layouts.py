@@ -86,7 +86,9 @@ def write_published(state: Mapping[str, Tensor], path: Path, layout: str) -> Non
 
 def _published(state: dict[str, Tensor]) -> dict[str, object]:
     is_slide = any(name.startswith("encoder.layers.") for name in state)
-    return {"model": state} if is_slide else {**state}
+    # timm's encoder has no mask token and loads strictly
+    plain = {name: value for name, value in state.items() if name not in _PRETRAINING_ONLY}
+    return {"model": state} if is_slide else {**plain}
 
 
 def _dinov2(state: dict[str, Tensor]) -> dict[str, object]:

@@ -99,6 +99,16 @@ def test_three_processes_are_resumed_exactly(toy, toy_process, tmp_path):
     assert toy.digest(tmp_path / "whole") == toy.digest(tmp_path / "stopped")
 
 
+def test_a_sharded_model_starts_from_whole_weights(toy, toy_process, tmp_path):
+    weights = toy.ToyObjective().state_dict()
+    torch.save(weights, tmp_path / "w.pth")
+    same = {"processes": 2, "batch_size": 2, "init_from": str(tmp_path / "w.pth"), **SHARDED}
+    still = {"train_cfg__max_steps": 1, "optim_wrapper__optimizer__lr": 0.0}
+    assert toy_process(tmp_path / "run", **same, **still) == [0, 0]
+    found = load_checkpoint(list_checkpoints(tmp_path / "run")[0])["state_dict"]
+    assert largest_difference(found, weights) == 0.0
+
+
 def test_what_a_kill_left_of_shards_is_cleared_away(toy, toy_process, sharded, tmp_path):
     same = {"processes": 2, "batch_size": 2, **SHARDED}
     stopped = {"signal_at": 6, "number": int(signal.SIGTERM)}

@@ -210,13 +210,22 @@ def digest(work_dir):
 
 
 def run(
-    work_dir, *, workers=0, signal_at=None, number=9, rank=0, resume=False, hooks=(), **changes
+    work_dir,
+    *,
+    workers=0,
+    signal_at=None,
+    number=9,
+    rank=0,
+    resume=False,
+    init_from=None,
+    hooks=(),
+    **changes,
 ):
     """Make one run the way the command line does, and return its exit code."""
     hook = {"type": "KillHook", "step": signal_at, "number": number, "rank": rank}
     values = config(workers=workers, custom_hooks=[hook, *hooks], **changes)
     try:
-        train(values, work_dir=Path(work_dir), resume=resume)
+        train(values, work_dir=Path(work_dir), resume=resume, init_from=init_from)
     except InterruptedRunError as error:
         return error.exit_code
     return 0

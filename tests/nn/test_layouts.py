@@ -140,6 +140,17 @@ def test_dinov2s_layout_is_written_and_read_back(tmp_path, ffn):
     assert same(model.state_dict(), loaded.state_dict())
 
 
+@pytest.mark.parametrize("layout", ["published", "dinov2"])
+def test_the_mask_token_goes_to_dinov2s_code_alone(tmp_path, layout):
+    model = tile_encoder(maskable=True)
+    write_published(model.state_dict(), tmp_path / "w.pth", layout)
+    written = torch.load(tmp_path / "w.pth", weights_only=True)
+    assert ("mask_token" in written) == (layout == "dinov2")
+    loaded = load_encoder(tile_encoder, tmp_path / "w.pth").state_dict()
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in loaded.items())
+    assert model.state_dict().keys() - loaded.keys() == {"mask_token"}
+
+
 def test_what_cannot_be_published_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="unknown layout 'timm'; choose from published, dinov2"):
         write_published(slide_encoder().state_dict(), tmp_path / "w.pth", "timm")
