@@ -19,6 +19,7 @@ from gigakit.cli import (
     export,
     pack,
     plan,
+    probe,
     report,
     sample,
     tile,
@@ -98,6 +99,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("plan")(plan.plan)
     app.command("tile")(tile.tile)
     app.command("embed")(embed.embed)
+    app.command("probe")(probe.probe)
     app.command("pack")(pack.pack)
     app.command("report")(report.report)
     app.command("export")(export.export)

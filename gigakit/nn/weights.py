@@ -95,14 +95,29 @@ def load_encoder(build: Callable[[], nn.Module], path: Path) -> nn.Module:
     Raises:
         CheckpointError: a tensor is missing, unexpected, of another shape.
     """
+    return encoder_of(build, encoder_state(read_weights(path)), path)
+
+
+def encoder_of(
+    build: Callable[[], nn.Module], state: Mapping[str, Tensor], where: Path
+) -> nn.Module:
+    """Build an encoder around tensors that have gigakit's names; see :func:`load_encoder`.
+
+    Args:
+        build: returns the encoder.
+        state: its tensors by name.
+        where: the file they come from, for errors.
+
+    Raises:
+        CheckpointError: a tensor is missing, unexpected, of another shape.
+    """
     with torch.device("meta"):
         module = build()
-    state = encoder_state(read_weights(path))
     complaint = compare_weights(module.state_dict(), state)
     if complaint:
         raise CheckpointError(
             f"does not fit {type(module).__name__}: {complaint}",
-            where=path,
+            where=where,
             fix="give this encoder's own file, or its sizes in the config",
         )
     module.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)

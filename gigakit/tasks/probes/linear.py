@@ -37,16 +37,35 @@ def linear_probe(data: LabelledFeatures, *, strengths: Sequence[float] = STRENGT
 
     Args:
         data: the embeddings.
-        strengths: inverse regularisations to choose from.
+        strengths: inverse regularisations to choose from; a single one is taken as it is.
 
     Raises:
         ConfigError: scikit-learn is not installed.
     """
-    scored = {strength: _validated(data, strength) for strength in strengths}
-    # of equals the strongest regularisation
-    strength = max(sorted(scored), key=lambda value: scored[value])
+    require_scikit_learn()
+    strength = strengths[0]
+    if len(strengths) > 1:
+        scored = {strength: _validated(data, strength) for strength in strengths}
+        # of equals the strongest regularisation
+        strength = max(sorted(scored), key=lambda value: scored[value])
     model = _fitted(data, data.part("train", "val"), strength)
     return LinearProbe(_spread(model, data, data.part("test")), strength)
+
+
+def require_scikit_learn() -> None:
+    """Make sure that scikit-learn is there, before hours of work that needs it.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        import sklearn.linear_model  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            f"scikit-learn cannot be imported: {error}",
+            where="probe",
+            fix="pip install 'gigakit[eval]'",
+        ) from error
 
 
 def _validated(data: LabelledFeatures, strength: float) -> float:
@@ -81,16 +100,10 @@ def _mask(data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:
 
 
 def _fitted(data: LabelledFeatures, tiles: np.ndarray, strength: float):  # type: ignore[no-untyped-def] # noqa: ANN202
-    try:
-        from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
-        from sklearn.pipeline import make_pipeline  # noqa: PLC0415
-        from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            f"scikit-learn cannot be imported: {error}",
-            where="probe",
-            fix="pip install 'gigakit[eval]'",
-        ) from error
+    from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
+    from sklearn.pipeline import make_pipeline  # noqa: PLC0415
+    from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
+
     model = make_pipeline(
         StandardScaler(),
         LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS),

@@ -29,7 +29,8 @@ class ImageReader(Slide):
 
     def __init__(self, path: Path, mpp: float | None = None) -> None:
         self.path = path
-        self._pixels = _decode(path)
+        # OpenCV's own file access cannot open every path; its decoder can
+        self._pixels = decode_image(path.read_bytes(), path)
         self.level_dimensions = [(self._pixels.shape[1], self._pixels.shape[0])]
         self.level_downsamples = [1.0]
         self.mpp = explicit_mpp(mpp, path)
@@ -55,19 +56,29 @@ class ImageReader(Slide):
         self._pixels = np.empty((0, 0, 3), dtype=np.uint8)
 
 
-def _decode(path: Path) -> np.ndarray:
-    # OpenCV's own file access cannot open every path; its decoder can
-    data = path.read_bytes()
+def decode_image(data: bytes, where: object) -> np.ndarray:
+    """Decode a picture strictly; transparent pixels become white.
+
+    Args:
+        data: a file's bytes: PNG, JPEG, BMP or plain TIFF.
+        where: the file, for errors.
+
+    Returns:
+        ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        UnreadableSlideError: it is no image, or its decoder finds damage.
+    """
     if data.startswith(_JPEG):
-        return _decode_jpeg(data, path)
+        return _decode_jpeg(data, where)
     try:
         pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise UnreadableSlideError(f"cannot be decoded: {error.err}", where=path) from error
+        raise UnreadableSlideError(f"cannot be decoded: {error.err}", where=where) from error
     if pixels is None:
-        raise UnreadableSlideError("is no image, or is damaged", where=path)
+        raise UnreadableSlideError("is no image, or is damaged", where=where)
     if pixels.dtype != np.uint8:
-        raise UnreadableSlideError(f"has {pixels.dtype} pixels, not 8 bits", where=path)
+        raise UnreadableSlideError(f"has {pixels.dtype} pixels, not 8 bits", where=where)
     if pixels.ndim == 2:  # noqa: PLR2004
         return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     if pixels.shape[2] == 4:  # noqa: PLR2004
@@ -77,10 +88,10 @@ def _decode(path: Path) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def _decode_jpeg(data: bytes, path: Path) -> np.ndarray:
+def _decode_jpeg(data: bytes, where: object) -> np.ndarray:
     # OpenCV fills what a damaged JPEG lacks with made-up pixels and says nothing
     try:
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
     except ValueError as error:
-        raise UnreadableSlideError(f"is damaged: {error}", where=path) from error
+        raise UnreadableSlideError(f"is damaged: {error}", where=where) from error
     return pixels
