@@ -177,7 +177,8 @@ def initialise(module: nn.Module) -> None:
     """Initialise as published: Xavier-uniform weights, zero biases, unit layer norms."""
     if isinstance(module, nn.Linear):
         nn.init.xavier_uniform_(module.weight)
-        nn.init.zeros_(module.bias)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
     elif isinstance(module, nn.LayerNorm):
         nn.init.ones_(module.weight)
         nn.init.zeros_(module.bias)

@@ -43,11 +43,14 @@ class DinoHead(nn.Module):
         layers: linear layers of the MLP; 1 is one linear to the bottleneck.
         last_layer: ``weight_norm`` (DINOv2: its gain is learned), ``weight_norm_frozen`` (DINO and
             iBOT's default) or ``plain`` (DINOv3).
+        patch_prototypes: prototypes of a last layer for patch tokens alone, on the same MLP (iBOT
+            without ``shared_head``); ``None`` lets patch tokens share the one of class tokens.
 
     Raises:
         ConfigError: no layer, or an unknown last layer.
 
-    Source: DINO (Caron et al. 2021), appendix C; DINOv2's released head, whose names it has.
+    Source: DINO (Caron et al. 2021), appendix C; DINOv2's released head, whose names it has, and
+        iBOT's for ``last_layer2``.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class DinoHead(nn.Module):
         bottleneck: int = 256,
         layers: int = 3,
         last_layer: LastLayer = "weight_norm",
+        patch_prototypes: int | None = None,
     ) -> None:
         super().__init__()
         if layers < 1:
@@ -70,26 +74,40 @@ class DinoHead(nn.Module):
                 fix="choose plain, weight_norm or weight_norm_frozen",
             )
         self.prototypes = prototypes
+        self.patch_prototypes = patch_prototypes or prototypes
         self.mlp = _mlp(input_dim, hidden, bottleneck, layers)
         for module in self.mlp.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        self.last_layer: nn.Module
-        if last_layer == "plain":
-            self.last_layer = nn.Linear(bottleneck, prototypes, bias=False)
-            nn.init.trunc_normal_(self.last_layer.weight, std=0.02)
-        else:
-            frozen = last_layer == "weight_norm_frozen"
-            self.last_layer = _Prototypes(bottleneck, prototypes, frozen=frozen)
+        self.last_layer = _last_layer(last_layer, bottleneck, prototypes)
+        self.last_layer2: nn.Module | None = None
+        if patch_prototypes is not None:
+            self.last_layer2 = _last_layer(last_layer, bottleneck, patch_prototypes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits ``(..., K)`` of tokens ``(..., D)``."""
+    def forward(self, x: Tensor, *, patches: bool = False) -> Tensor:
+        """Return logits ``(..., K)`` of tokens ``(..., D)``.
+
+        Args:
+            x: class tokens, or patch tokens.
+            patches: they are patch tokens, which may have prototypes of their own.
+        """
         x = self.mlp(x)
         # in half precision 1e-12 is zero
         epsilon = 1e-6 if x.dtype == torch.float16 else 1e-12
-        logits: Tensor = self.last_layer(functional.normalize(x, dim=-1, eps=epsilon))
+        last = self.last_layer
+        if patches and self.last_layer2 is not None:
+            last = self.last_layer2
+        logits: Tensor = last(functional.normalize(x, dim=-1, eps=epsilon))
         return logits
+
+
+def _last_layer(kind: LastLayer, bottleneck: int, prototypes: int) -> nn.Module:
+    if kind != "plain":
+        return _Prototypes(bottleneck, prototypes, frozen=kind == "weight_norm_frozen")
+    layer = nn.Linear(bottleneck, prototypes, bias=False)
+    nn.init.trunc_normal_(layer.weight, std=0.02)
+    return layer
 
 
 def _mlp(width: int, hidden: int, bottleneck: int, layers: int) -> nn.Module:

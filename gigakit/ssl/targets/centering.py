@@ -30,7 +30,7 @@ class Centering(nn.Module):
     Raises:
         ConfigError: a momentum out of [0, 1].
 
-    Source: DINO (Caron et al. 2021), section 3.1.
+    Source: DINO (Caron et al. 2021), section 3.1; iBOT (Zhou et al. 2022) for the population.
     Differs: DINOv2 applies the update at the next call, so its checkpoints miss the last one; the
         probabilities are the same.
     """
@@ -45,18 +45,23 @@ class Centering(nn.Module):
         self.register_buffer("center", torch.zeros(prototypes))
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, temperature: float) -> Tensor:
+    def forward(
+        self, logits: Tensor, temperature: float, population: Tensor | None = None
+    ) -> Tensor:
         """Return probabilities ``(M, K)`` float32, and move the center.
 
         Args:
             logits: ``(M, K)`` of the teacher; M may be 0.
             temperature: of the teacher.
+            population: ``(N, K)``, the samples whose mean the center follows where these are not
+                the logits themselves: the original iBOT's center of patches follows all patches,
+                masked or not.
         """
-        logits = at_least_float32(logits)
-        probabilities = ((logits - self.center) / temperature).softmax(dim=-1)
+        probabilities = ((at_least_float32(logits) - self.center) / temperature).softmax(dim=-1)
+        samples = at_least_float32(logits if population is None else population)
         # the number of processes with samples travels with the sum of their means
-        told = torch.cat([logits.mean(dim=0), logits.new_ones(1)])
-        told = summed(told if len(logits) else torch.zeros_like(told))
+        told = torch.cat([samples.mean(dim=0), samples.new_ones(1)])
+        told = summed(told if len(samples) else torch.zeros_like(told))
         if told[-1] > 0:
             self.center.lerp_(told[:-1] / told[-1], 1.0 - self.momentum)
         return probabilities

@@ -1,0 +1,46 @@
+"""What an objective on images predicts: features of whole images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from gigakit.core.errors import ConfigError
+
+Feature = Literal["cls", "mean"]
+
+
+def check_feature(feature: str) -> None:
+    """Raise a ConfigError unless a feature is known."""
+    if feature not in ("cls", "mean"):
+        raise ConfigError(
+            f"unknown feature '{feature}'", where="model.feature", fix="choose cls or mean"
+        )
+
+
+def pooled(tokens: Tensor, patches: int, feature: Feature) -> Tensor:
+    """Return ``(n, D)`` of tokens ``(n, T, D)``: the first, or the mean of the last ``patches``."""
+    return tokens[:, 0] if feature == "cls" else tokens[:, -patches:].mean(dim=1)
+
+
+def one_dict_an_image(features: Tensor, entries: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return each image's ``features`` ``(D,)`` with what the batch tells of it.
+
+    Args:
+        features: ``(B, D)``.
+        entries: the batch's other entries: lists and vectors of B values are told, the rest, such
+            as crops, belongs to no single image.
+    """
+    columns: dict[str, list[Any]] = {}
+    for name, values in entries.items():
+        # one transfer for all images
+        listed = values.tolist() if torch.is_tensor(values) and values.ndim == 1 else values
+        if isinstance(listed, (list, tuple)) and len(listed) == len(features):
+            columns[name] = list(listed)
+    return [
+        {"features": row, **{name: values[image] for name, values in columns.items()}}
+        for image, row in enumerate(features)
+    ]
