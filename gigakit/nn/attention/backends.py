@@ -22,6 +22,8 @@ LOGGER = logging.getLogger(__name__)
 BACKENDS = ("math", "sdpa", "flash")
 # automatic choice, best first; math is the oracle and the last resort
 _PREFERENCE = ("flash", "sdpa", "math")
+# up to here whole score matrices are faster than torch's blocks, with oneDNN's products
+SHORT = 512
 _HALF = (torch.float16, torch.bfloat16)
 
 Output = tuple[Tensor, Tensor | None]
@@ -75,8 +77,11 @@ def attend(
     Raises:
         BackendUnavailableError: the backend named cannot run here.
     """
-    name = resolve_backend(backend, q.device, q.dtype, need_lse=need_lse)
-    out, lse = _COMPUTE[name](q, k, v, key_padding_mask)
+    name = resolve_backend(backend, q.device, q.dtype, need_lse=need_lse, tokens=k.shape[1])
+    if name == "math":
+        out, lse = _math(q, k, v, key_padding_mask, need_lse=need_lse)
+    else:
+        out, lse = _COMPUTE[name](q, k, v, key_padding_mask)
     if key_padding_mask is not None:
         out = out.masked_fill(key_padding_mask[:, :, None, None], 0.0)
     if not need_lse:
@@ -92,14 +97,33 @@ def attend(
 
 
 def resolve_backend(
-    name: str, device: torch.device, dtype: torch.dtype, *, need_lse: bool = False
+    name: str,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    need_lse: bool = False,
+    tokens: int | None = None,
 ) -> str:
     """Return the backend to use; ``auto`` is decided once per device and dtype, and logged.
+
+    On CPUs with oneDNN's products (bfloat16, or float32 under ``FastMatmulHook``) sequences of up
+    to :data:`SHORT` tokens are computed by ``math``: torch's flash kernel is several times slower
+    there, see ``tools/bench/tile_pretraining.py``.
+
+    Args:
+        name: one of :data:`BACKENDS`, or ``auto``.
+        device: of the tensors.
+        dtype: of the tensors.
+        need_lse: the log-sum-exp is wanted.
+        tokens: L; ``None`` for a long sequence.
 
     Raises:
         BackendUnavailableError: the backend named is unknown, or cannot run here.
     """
     if name == "auto":
+        short = tokens is not None and tokens <= SHORT and not need_lse
+        if short and device.type == "cpu" and _has_fast_products(dtype):
+            return "math"
         return _automatic(device.type, dtype, need_lse)[0]
     if name not in BACKENDS:
         raise BackendUnavailableError(
@@ -156,13 +180,25 @@ def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> tuple[st
     raise BackendUnavailableError("no attention backend runs here: " + "; ".join(refused))
 
 
-def _math(q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None) -> Output:
-    scores = torch.einsum("blhd,bmhd->bhlm", q, k) * q.shape[-1] ** -0.5
+def _has_fast_products(dtype: torch.dtype) -> bool:
+    """Tell whether products of a dtype are oneDNN's on a CPU."""
+    if dtype == torch.float32:
+        return torch.get_float32_matmul_precision() == "medium"
+    return dtype in _HALF
+
+
+def _math(
+    q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, *, need_lse: bool = True
+) -> Output:
+    q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+    scores = q @ k.mT * q.shape[-1] ** -0.5
     if padding is not None:
         # finite, since a slide of padding alone would give NaN gradients
         scores = scores.masked_fill(padding[:, None, None, :], torch.finfo(scores.dtype).min)
+    out = (scores.softmax(dim=-1).to(v.dtype) @ v).transpose(1, 2)
+    if not need_lse:
+        return out, None
     lse = scores.detach().to(_lse_dtype(q)).logsumexp(dim=-1)
-    out = torch.einsum("bhlm,bmhd->blhd", scores.softmax(dim=-1), v)
     return out, lse.transpose(1, 2)
 
 
@@ -205,7 +241,6 @@ def _zero_lse(q: Tensor) -> Tensor:
 
 
 _COMPUTE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None], Output]] = {
-    "math": _math,
     "sdpa": _sdpa,
     "flash": _flash,
 }
