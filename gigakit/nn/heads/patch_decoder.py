@@ -10,10 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gigakit.nn.backbones.vit import VisionTransformer
+from gigakit.core.errors import ConfigError
 from gigakit.nn.blocks import initialise
 from gigakit.nn.patches import patch_positions
-from gigakit.registry import HEADS
+from gigakit.nn.vit_blocks import VitBlock
+from gigakit.registry import ATTENTIONS, HEADS
 
 
 @HEADS.register_module()
@@ -34,6 +35,9 @@ class PatchDecoder(nn.Module):
         mlp_ratio: hidden width of the feed-forward over D.
         attention: config from ATTENTIONS.
 
+    Raises:
+        ConfigError: a width that its heads do not divide, or that is no multiple of 4.
+
     Source: MAE (He et al. 2022), section 3, "MAE decoder".
     """
 
@@ -52,18 +56,19 @@ class PatchDecoder(nn.Module):
         attention: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if width % heads:
+            raise ConfigError(
+                f"width {width} is no multiple of {heads} heads",
+                where="PatchDecoder",
+                fix="choose sizes that divide",
+            )
         self.embed = nn.Linear(input_dim, width)
         self.mask_token = nn.Parameter(torch.zeros(1, 1, width))
-        # its blocks alone: tokens come from the encoder
-        self.blocks = VisionTransformer(
-            image_size=1,
-            patch_size=1,
-            width=width,
-            depth=depth,
-            heads=heads,
-            mlp_ratio=mlp_ratio,
-            attention=attention,
-        ).blocks
+        variant = ATTENTIONS.build(attention or {"type": "FullAttention"})
+        self.blocks = nn.ModuleList(
+            VitBlock(width, heads, int(width * mlp_ratio), variant, gated=False, layer_scale=None)
+            for _ in range(depth)
+        )
         self.norm = nn.LayerNorm(width, eps=1e-6)
         self.predict = nn.Linear(width, output_dim)
         positions = patch_positions(width, patches_per_side, patches_per_side)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES
+from gigakit.ssl.distillation import DistillationStep, Part
 from gigakit.ssl.precision import at_least_float32
 
 Scope = Literal["image", "batch"]
@@ -30,14 +31,21 @@ class GramLoss(nn.Module):
     Args:
         scope: pairs within each ``image``, or within the ``batch``.
         negatives: ``removed`` sets negative cosines of both networks to 0.
+        weight: of this loss in the sum.
 
     Raises:
         ConfigError: an unknown scope, or unknown negatives.
 
     Source: DINOv3 (Siméoni et al. 2025), Gram anchoring.
+    Differs: in a step of self-distillation the other network is the teacher as it is; DINOv3 has an
+        earlier one.
     """
 
-    def __init__(self, *, scope: Scope = "image", negatives: Negatives = "kept") -> None:
+    uses: ClassVar[tuple[Part, ...]] = ()
+
+    def __init__(
+        self, *, scope: Scope = "image", negatives: Negatives = "kept", weight: float = 1.0
+    ) -> None:
         super().__init__()
         if scope not in ("image", "batch"):
             raise ConfigError(
@@ -47,7 +55,11 @@ class GramLoss(nn.Module):
             raise ConfigError(
                 f"unknown negatives '{negatives}'", where="GramLoss", fix="choose kept or removed"
             )
-        self.scope, self.negatives = scope, negatives
+        self.scope, self.negatives, self.weight = scope, negatives, weight
+
+    def of(self, step: DistillationStep) -> dict[str, Tensor]:
+        """Return ``gram`` of a step, over the patches of global crops."""
+        return {"gram": self(step.patches, step.teacher_patches)}
 
     def forward(self, student: Tensor, targets: Tensor) -> Tensor:
         """Return the loss; no gradient goes to the targets.

@@ -16,8 +16,8 @@ from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.objectives.embedded_images import (
     Feature,
     check_feature,
+    embedded,
     one_dict_an_image,
-    pooled,
 )
 
 Mode = Literal["tensor", "loss", "predict"]
@@ -31,7 +31,7 @@ class ContrastiveLearning(BaseModel):
     The first two global crops are the views; further ones and local crops are left out.
 
     Args:
-        encoder: config from BACKBONES of a VisionTransformer.
+        encoder: config from BACKBONES of a VisionTransformer without mask token.
         projector: config from HEADS; its input width comes from here.
         loss: config from LOSSES, such as ``SimClrLoss``; its ``gather`` widens the comparison to
             the images of all processes.
@@ -40,7 +40,7 @@ class ContrastiveLearning(BaseModel):
         data_preprocessor: config from OBJECTIVES, which makes normalised floats of the batch.
 
     Raises:
-        ConfigError: an unknown feature.
+        ConfigError: an unknown feature, or an encoder with a mask token.
 
     Source: SimCLR (Chen et al. 2020), section 2.1.
     """
@@ -58,6 +58,12 @@ class ContrastiveLearning(BaseModel):
         check_feature(feature)
         self.feature = feature
         self.encoder: VisionTransformer = BACKBONES.build(encoder)
+        if self.encoder.mask_token is not None:
+            raise ConfigError(
+                "the encoder has a mask token that nothing here trains",
+                where="model.encoder",
+                fix="set maskable=False",
+            )
         self.projector: nn.Module = HEADS.build(
             {"input_dim": self.encoder.width, **(projector or {"type": "ProjectionMlp"})}
         )
@@ -101,8 +107,7 @@ class ContrastiveLearning(BaseModel):
 
     def embed(self, images: Tensor) -> Tensor:
         """Return features ``(n, D)`` of images ``(n, 3, S, S)``, normalised."""
-        patches = self.encoder.pos_embed.shape[1] - 1
-        return pooled(self.encoder.tokens(images), patches, self.feature)
+        return embedded(self.encoder, images, self.feature)
 
     def health(self, global_crops: Tensor, **_others: Any) -> dict[str, Tensor]:
         """Return the features ``(B, D)`` of the first views: two views may well be alike."""

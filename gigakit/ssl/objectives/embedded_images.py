@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.backbones.vit import VisionTransformer
 
 Feature = Literal["cls", "mean"]
 
@@ -21,9 +22,10 @@ def check_feature(feature: str) -> None:
         )
 
 
-def pooled(tokens: Tensor, patches: int, feature: Feature) -> Tensor:
-    """Return ``(n, D)`` of tokens ``(n, T, D)``: the first, or the mean of the last ``patches``."""
-    return tokens[:, 0] if feature == "cls" else tokens[:, -patches:].mean(dim=1)
+def embedded(encoder: VisionTransformer, images: Tensor, feature: Feature) -> Tensor:
+    """Return cls or the mean of the patches, ``(n, D)``, of normalised images ``(n, 3, h, w)``."""
+    tokens = encoder.tokens(images)
+    return tokens[:, 0] if feature == "cls" else tokens[:, 1 + encoder.registers :].mean(dim=1)
 
 
 def one_dict_an_image(features: Tensor, entries: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
 from gigakit.ssl.objectives.embedded_images import (
     Feature,
     check_feature,
+    embedded,
     one_dict_an_image,
-    pooled,
 )
 
 Mode = Literal["tensor", "loss", "predict"]
@@ -76,8 +77,7 @@ class ImageMaskedAutoencoder(BaseModel):
         self.encoder: VisionTransformer = BACKBONES.build(encoder)
         _check_encoder(self.encoder)
         projection = self.encoder.patch_embed.proj
-        self.patch_size: int = projection.kernel_size[0]
-        side = self.encoder.image_size // self.patch_size
+        side = self.encoder.image_size // self.encoder.patch_size
         self.encoder.apply(initialise)
         nn.init.xavier_uniform_(projection.weight.view(len(projection.weight), -1))
         nn.init.normal_(self.encoder.cls_token, std=0.02)
@@ -87,7 +87,7 @@ class ImageMaskedAutoencoder(BaseModel):
         self.decoder: nn.Module = HEADS.build(
             {
                 "input_dim": self.encoder.width,
-                "output_dim": 3 * self.patch_size**2,
+                "output_dim": 3 * self.encoder.patch_size**2,
                 "patches_per_side": side,
                 **(decoder or {"type": "PatchDecoder"}),
             }
@@ -117,7 +117,7 @@ class ImageMaskedAutoencoder(BaseModel):
             entries: what else a batch has, such as labels.
 
         Raises:
-            ConfigError: neither ``seed`` nor ``noise``, or no images.
+            ConfigError: neither ``seed`` nor ``noise``, no images, or crops of another size.
         """
         if mode == "predict":
             features = self.embed(_given(images, "images"))
@@ -125,13 +125,19 @@ class ImageMaskedAutoencoder(BaseModel):
                 entries["seed"] = seed
             return one_dict_an_image(features, entries)
         rows = _given(global_crops, "global_crops").flatten(0, 1)
+        if rows.shape[-2:] != (self.encoder.image_size,) * 2:
+            raise ConfigError(
+                f"got crops of {tuple(rows.shape[-2:])} px",
+                where="ImageMaskedAutoencoder",
+                fix=f"crop to the encoder's image_size, {self.encoder.image_size}",
+            )
         if noise is None:
             noise = self._noise(len(rows), seed).to(rows.device)
         kept, mask, restore = keep_least(noise, self.mask_ratio)
         predictions: Tensor = self.decoder(self.encode(rows, kept), restore)
         if mode == "tensor":
             return predictions
-        return {"loss": self.loss(predictions, patchify(rows, self.patch_size), mask)}
+        return {"loss": self.loss(predictions, patchify(rows, self.encoder.patch_size), mask)}
 
     def encode(self, images: Tensor, kept: Tensor) -> Tensor:
         """Return ``(n, 1 + V, D)``, cls and the tokens of the kept patches, after the last norm.
@@ -141,8 +147,7 @@ class ImageMaskedAutoencoder(BaseModel):
             kept: ``(n, V)`` places of patches.
         """
         encoder = self.encoder
-        patches = encoder.patch_embed.proj(images).flatten(2).transpose(1, 2)
-        patches = patches + encoder.pos_embed[:, 1:]
+        patches = encoder.patch_embed(images) + encoder.pos_embed[:, 1:]
         visible = torch.take_along_dim(patches, kept.unsqueeze(-1), dim=1)
         cls = encoder.cls_token + encoder.pos_embed[:, :1]
         x = torch.cat([cls.expand(len(visible), -1, -1).to(visible.dtype), visible], dim=1)
@@ -153,8 +158,7 @@ class ImageMaskedAutoencoder(BaseModel):
 
     def embed(self, images: Tensor) -> Tensor:
         """Return features ``(n, D)`` of whole images ``(n, 3, S, S)``, normalised."""
-        patches = self.encoder.pos_embed.shape[1] - 1
-        return pooled(self.encoder.tokens(images), patches, self.feature)
+        return embedded(self.encoder, images, self.feature)
 
     def health(self, global_crops: Tensor, **_others: Any) -> dict[str, Tensor]:
         """Return the features of all crops ``(n, D)``, nothing of them taken away."""
@@ -166,18 +170,19 @@ class ImageMaskedAutoencoder(BaseModel):
             raise ConfigError("a batch needs seed or noise", where="ImageMaskedAutoencoder")
         patches = self.encoder.pos_embed.shape[1] - 1
         views = rows // len(seed)
-        noise = [
-            random_generator(value, _NOISE).random((views, patches)) for value in seed.tolist()
-        ]
+        generators = [random_generator(value, _NOISE) for value in seed.tolist()]
+        # not every device has float64
+        noise = [generator.random((views, patches), np.float32) for generator in generators]
         return torch.stack([torch.from_numpy(image) for image in noise], dim=1).flatten(0, 1)
 
 
-def _check_encoder(encoder: nn.Module) -> None:
-    for name, fix in (("register_tokens", "registers=0"), ("mask_token", "maskable=False")):
-        if getattr(encoder, name, None) is not None:
-            raise ConfigError(
-                f"{type(encoder).__name__} has {name}", where="model.encoder", fix=f"set {fix}"
-            )
+def _check_encoder(encoder: VisionTransformer) -> None:
+    if encoder.registers or encoder.mask_token is not None:
+        raise ConfigError(
+            "the encoder has tokens that nothing here trains",
+            where="model.encoder",
+            fix="set registers=0 and maskable=False",
+        )
 
 
 def _given(images: Tensor | None, name: str) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
+from gigakit.core.errors import ConfigError
 from gigakit.registry import HEADS
 
 CONFIG = {
@@ -45,3 +47,8 @@ def test_visible_tokens_go_back_to_their_places():
 
 def test_positions_are_not_stored():
     assert not any("positions" in name for name in build().state_dict())
+
+
+def test_sizes_that_do_not_divide_are_refused():
+    with pytest.raises(ConfigError, match="heads"):
+        HEADS.build({**CONFIG, "heads": 3}, input_dim=8)

@@ -9,6 +9,7 @@ from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES
+from gigakit.ssl.distillation import DistillationStep
 
 
 def build(**settings):
@@ -56,6 +57,14 @@ def test_half_precision_is_left():
         inside = build()(x, y)
     assert torch.equal(inside, build()(x, y))
     assert build()(x.bfloat16(), y.bfloat16()).dtype == torch.float32
+
+
+def test_of_a_step_it_compares_patches_of_student_and_teacher():
+    patches, teacher, cls = torch.randn(3, 4, 5, 8, generator=torch.Generator().manual_seed(0))
+    step = DistillationStep(cls=cls, local_cls=cls, patches=patches, teacher_patches=teacher)
+    loss = build(weight=2.0)
+    assert loss.weight == 2.0
+    assert torch.equal(loss.of(step)["gram"], loss(patches, teacher))
 
 
 @pytest.mark.parametrize("settings", [{"scope": "patch"}, {"negatives": "clipped"}])

@@ -84,9 +84,19 @@ def test_it_embeds_whole_images_and_carries_what_the_batch_tells(feature):
     assert torch.equal(model.health(crops())["features"], expected)
 
 
+def test_registers_are_no_part_of_the_mean_and_sizes_may_differ():
+    model = build(feature="mean", encoder={**CONFIG["encoder"], "registers": 3}).eval()
+    larger = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(2))
+    seen = model.encoder.forward_views([larger])[0]
+    assert seen.patches.shape[1] == 9
+    torch.testing.assert_close(model.embed(larger), seen.patches.mean(dim=1))
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="feature"):
         build(feature="tokens")
+    with pytest.raises(ConfigError, match="maskable"):
+        build(encoder={**CONFIG["encoder"], "maskable": True})
     with pytest.raises(ConfigError, match="1 global crops"):
         build()(crops(views=1), mode="loss")
     with pytest.raises(ConfigError, match="images"):

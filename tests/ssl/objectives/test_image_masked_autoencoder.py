@@ -10,8 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from gigakit.core.errors import ConfigError
-from gigakit.registry import OBJECTIVES
-from gigakit.ssl.objectives.image_masked_autoencoder import _check_encoder
+from gigakit.registry import FUNCTIONS, OBJECTIVES
 
 CONFIG = {
     "type": "ImageMaskedAutoencoder",
@@ -192,12 +191,10 @@ def test_unusable_settings_are_refused(changes):
         build(**changes)
 
 
-@pytest.mark.parametrize("name", ["register_tokens", "mask_token"])
-def test_an_encoder_with_tokens_that_nothing_trains_is_refused(name):
-    encoder = build(**SMALL).encoder
-    setattr(encoder, name, torch.nn.Parameter(torch.zeros(1, 32)))
-    with pytest.raises(ConfigError, match=name):
-        _check_encoder(encoder)
+@pytest.mark.parametrize("tokens", [{"registers": 4}, {"maskable": True}])
+def test_an_encoder_with_tokens_that_nothing_trains_is_refused(tokens):
+    with pytest.raises(ConfigError, match="registers=0"):
+        build(**SMALL | {"encoder": SMALL["encoder"] | tokens})
 
 
 def test_a_batch_without_what_it_needs_is_refused():
@@ -208,3 +205,27 @@ def test_a_batch_without_what_it_needs_is_refused():
         model(seed=torch.tensor([1]), mode="loss")
     with pytest.raises(ConfigError, match="images"):
         model(**batch(), mode="predict")
+    with pytest.raises(ConfigError, match="image_size, 16"):
+        model(**batch(size=32), mode="loss")
+
+
+def test_from_the_collate_function_to_the_loss():
+    preparation = {"type": "gigakit.TileViews", "photometric": [{"type": "HedJitter"}]}
+    model = build(**SMALL, data_preprocessor=preparation)
+    crops = torch.randint(0, 256, (3, 1, 3, 16, 16), dtype=torch.uint8)
+    samples = [
+        {
+            "global_crops": crop,
+            "local_crops": torch.zeros(0, 3, 8, 8, dtype=torch.uint8),
+            "seed": 2**62 + image,
+            "image_id": str(image),
+        }
+        for image, crop in enumerate(crops)
+    ]
+    together = FUNCTIONS.get("collate_views")(samples)
+    losses = [
+        model(**model.data_preprocessor(FUNCTIONS.get("collate_views")([one]), True), mode="loss")
+        for one in samples
+    ]
+    whole = model(**model.data_preprocessor(together, True), mode="loss")["loss"]
+    torch.testing.assert_close(sum(loss["loss"] for loss in losses) / 3, whole)
