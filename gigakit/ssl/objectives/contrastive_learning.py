@@ -54,7 +54,8 @@ class ContrastiveLearning(BaseModel):
         feature: Feature = "cls",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+        # mmengine looks for preprocessors among its own alone
+        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
         check_feature(feature)
         self.feature = feature
         self.encoder: VisionTransformer = BACKBONES.build(encoder)

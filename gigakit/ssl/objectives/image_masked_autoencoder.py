@@ -67,7 +67,8 @@ class ImageMaskedAutoencoder(BaseModel):
         feature: Feature = "cls",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+        # mmengine looks for preprocessors among its own alone
+        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
         if not 0.0 <= mask_ratio < 1.0:
             raise ConfigError(
                 f"got {mask_ratio}", where="model.mask_ratio", fix="give 0 <= mask_ratio < 1"

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from gigakit.core.errors import ConfigError
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES, TARGETS
 from gigakit.ssl.distillation import DistillationLoss, DistillationStep, Part
+from gigakit.ssl.objectives.embedded_images import one_dict_an_image
 from gigakit.ssl.teacher import make_teacher, update_teacher
 
 LOGGER = logging.getLogger(__name__)
@@ -93,7 +94,8 @@ class SelfDistillation(BaseModel):
         patch_teacher_temperature: float | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(data_preprocessor=data_preprocessor)
+        # mmengine looks for preprocessors among its own alone
+        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
         self.losses: Sequence[DistillationLoss] = nn.ModuleList(  # type: ignore[assignment]
             LOSSES.build(dict(loss)) for loss in losses
         )
@@ -177,7 +179,7 @@ class SelfDistillation(BaseModel):
                 "a batch without images", where="val_dataloader", fix="use LabelledTiles"
             )
         features: Tensor = self.teacher.encoder(images)
-        return features if mode == "tensor" else _by_tile(features, entries)
+        return features if mode == "tensor" else one_dict_an_image(features, entries)
 
     @torch.no_grad()
     def patch_features(self, images: Tensor) -> Tensor:
@@ -292,10 +294,3 @@ def _split(one: str, other: str, rows: Tensor, images: int) -> dict[str, Tensor]
     """Part rows of all crops, crop by crop, into those of global and of local ones."""
     crops = rows.view(-1, images, rows.shape[-1])
     return {one: crops[:_GLOBAL_CROPS], other: crops[_GLOBAL_CROPS:]}
-
-
-def _by_tile(features: Tensor, entries: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {"features": row, **{name: values[place] for name, values in entries.items()}}
-        for place, row in enumerate(features)
-    ]
