@@ -45,7 +45,8 @@ class ViewPictureHook(Hook):
         self._shown = True
         preprocessor = runner.objective.data_preprocessor
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            batch = preprocessor(data_batch, True)
+            # a copy, since the step takes the batch as it is
+            batch = preprocessor(dict(data_batch), True)
         views = {
             name: pixels_of(batch[name][:, : self.tiles], preprocessor)
             for name in ("global_crops", "local_crops")

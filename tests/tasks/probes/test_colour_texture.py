@@ -71,18 +71,18 @@ def test_classes_that_differ_in_texture_are_told_apart(tmp_path):
 
 
 def test_it_is_the_known_bar_on_real_tiles(shared):
-    """0.637 of 449 in full; here a quarter of the cases, in a few seconds."""
+    """0.637 of 449 in full; here an eighth of the cases, in a few seconds."""
     folder = shared / "data/ebhi_seg"
     if not folder.is_dir():
         pytest.skip("EBHI-Seg is not in this clone")
     tiles = read_collection(folder / "tiles.zip", table=folder / "labels.csv")
     assert len(tiles) == 1564
-    kept = np.array([hash_of(case) % 4 == 0 for case in tiles.cases])
-    some = tiles.only(kept, "a quarter")
+    kept = np.array([hash_of(case) % 8 == 0 for case in tiles.cases])
+    some = tiles.only(kept, "an eighth")
     features = ColourTexture().embed([some.pixels(i) for i in range(len(some))])
     data = some.labelled(features)
     found = scores(data.labels[data.part("test")], linear_probe(data).probabilities)
-    assert found["accuracy"] > 0.45
+    assert found["balanced accuracy"] > 0.45
     assert found["macro AUROC"] > 0.75
 
 
