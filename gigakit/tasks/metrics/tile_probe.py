@@ -18,9 +18,6 @@ from gigakit.tasks.probes.linear import linear_probe, require_scikit_learn
 from gigakit.tasks.probes.probe import REPORTED_NEIGHBOURS, neighbour_votes
 from gigakit.tasks.probes.scores import scores
 
-# of features scaled to deviation 1, with some hundreds to thousands of tiles
-_STRENGTH = 0.01
-
 
 @METRICS.register_module()
 class TileProbe(BaseMetric):
@@ -35,8 +32,8 @@ class TileProbe(BaseMetric):
         test: the split that scores are of; train alone is learnt from. The test split is for
             ``gigakit probe`` at the end: looked at in training, it chooses the checkpoint.
         linear: fit a logistic regression too, which takes seconds.
-        strength: its inverse regularisation; ``None`` chooses from seven by five folds over cases,
-            which takes 36 times as long.
+        strength: its inverse regularisation, of features scaled to deviation 1; ``None`` chooses
+            from seven by five folds over cases, which takes 36 times as long.
 
     Raises:
         ConfigError: scikit-learn is needed and not installed.
@@ -51,7 +48,7 @@ class TileProbe(BaseMetric):
         *,
         test: Literal["val", "test"] = "val",
         linear: bool = False,
-        strength: float | None = _STRENGTH,
+        strength: float | None = 0.01,
     ) -> None:
         if test not in ("val", "test"):
             raise ConfigError(f"got '{test}'", where="TileProbe.test", fix="choose val or test")
