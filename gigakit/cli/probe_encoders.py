@@ -43,8 +43,8 @@ def choose_encoders(encoders: Sequence[str], weights: Sequence[Path]) -> list[En
         files = []
     elif len(needing) != len(files):
         raise ConfigError(
-            f"{len(needing)} encoders ({', '.join(needing)}) and {len(files)} files of --weights",
-            where="gigakit probe",
+            f"{len(files)} files for the configs {', '.join(needing) or 'none'}",
+            where="--weights",
             fix="give one file for each, or add --encoder untrained:CONFIG for one without",
         )
     given: list[EncoderChoice | None] = [_export(path) for path in alone]

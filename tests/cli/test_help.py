@@ -13,7 +13,7 @@ from gigakit import __version__
 from gigakit.cli import app
 from gigakit.core.errors import SomeSlidesFailedError
 
-COMMANDS = ("train", "ablate", "tile", "embed", "sample", "list", "config", "doctor")
+COMMANDS = ("train", "ablate", "tile", "embed", "probe", "sample", "list", "config", "doctor")
 LIGHT = (
     ("--help",),
     ("--version",),
@@ -23,6 +23,7 @@ LIGHT = (
     ("config", "show", "gigapath_slide"),
     ("train", "--help"),
     ("ablate", "--help"),
+    ("probe", "--help"),
 )
 
 

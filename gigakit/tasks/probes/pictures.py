@@ -17,6 +17,7 @@ _FULL = np.array([33, 102, 172])
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _CELL_PX, _SIDE_PX, _FRAME_PX, _TEXT_PX = 64, 128, 4, 16
 _LONGEST = 24
+_AXES = "class down, prediction across"
 
 
 def confusion_picture(confusion: np.ndarray, classes: Sequence[str], title: str) -> np.ndarray:
@@ -30,11 +31,11 @@ def confusion_picture(confusion: np.ndarray, classes: Sequence[str], title: str)
     names = [_cut(name) for name in classes]
     left = 16 + max(_width(name) for name in names)
     top, cells = 64, len(names) * _CELL_PX
-    width = max(left + cells, _width(title) + 8) + 8
+    width = max(left + cells, _width(title) + 8, _width(_AXES) + 8) + 8
     # names of columns stand as numbers, which the rows explain
     picture = np.full((top + cells + 8, width, 3), 255, dtype=np.uint8)
     _write(picture, title, (4, 18))
-    _write(picture, "class down, prediction across", (4, 38))
+    _write(picture, _AXES, (4, 38))
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     for row, name in enumerate(names):
         y = top + row * _CELL_PX
@@ -58,7 +59,9 @@ def some_tiles(data: LabelledFeatures, split: str, number: int) -> np.ndarray:
     members = [np.flatnonzero(inside & (data.labels == c)) for c in range(len(data.classes))]
     rounds = -(-number // max(1, sum(len(one) > 0 for one in members)))
     for turn in range(rounds):
-        chosen += [int(one[turn * len(one) // rounds]) for one in members if turn < len(one)]
+        for one in members:
+            spread = min(rounds, len(one))
+            chosen += [int(one[turn * len(one) // spread])] if turn < spread else []
     return np.array(sorted(chosen[:number], key=lambda row: int(data.labels[row])), dtype=np.int64)
 
 

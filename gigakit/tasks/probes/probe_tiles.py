@@ -96,5 +96,9 @@ def _map(encoder: FrozenEncoder, tiles: TileCollection, chosen: np.ndarray) -> n
 def _complaint(embedded: EmbeddedTiles) -> str:
     listed = "; ".join(embedded.bad[:_LISTED])
     more = f"; and {len(embedded.bad) - _LISTED} more" if len(embedded.bad) > _LISTED else ""
-    left = "tile" if len(embedded.bad) == 1 else "tiles"
-    return f"{len(embedded.bad)} {left} cannot be read and are left out: {listed}{more}"
+    told = (
+        "1 tile cannot be read and is"
+        if len(embedded.bad) == 1
+        else (f"{len(embedded.bad)} tiles cannot be read and are")
+    )
+    return f"{told} left out: {listed}{more}"
