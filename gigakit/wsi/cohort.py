@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from gigakit.core.errors import ConfigError
+from gigakit.core.tables import read_rows
 from gigakit.wsi.readers.openslide_reader import dicom_series
 from gigakit.wsi.sample import sample_path
 from gigakit.wsi.slide import IMAGE_SUFFIXES, explicit_mpp
@@ -109,40 +109,8 @@ def read_cohorts(sources: Sequence[str | Path], *, mpp: float | None = None) -> 
 def _read_manifest(path: Path, mpp: float | None) -> list[tuple[SlideRow, str]]:
     if not path.is_file():
         raise ConfigError("no such manifest", where=path)
-    rows = []
-    try:
-        for where, record in _records(path):
-            rows.append((_row(record, path, where, mpp), where))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ConfigError(
-            f"is no table in UTF-8: {error}", where=path, fix="save it as CSV, UTF-8"
-        ) from error
-    return rows
-
-
-def _records(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    # utf-8-sig: spreadsheets write a byte-order mark
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        lines = csv.reader(stream)
-        columns = [name.strip() for name in next(lines, [])]
-        if "path" not in columns:
-            raise ConfigError(
-                f"has no column 'path', only {', '.join(columns) or 'nothing'}",
-                where=path,
-                fix="its first line must name the columns, path among them, parted by commas",
-            )
-        if len(set(columns)) < len(columns):
-            raise ConfigError(f"names a column twice: {', '.join(columns)}", where=path)
-        for fields in lines:
-            where = f"{path}:{lines.line_num}"
-            if fields and len(fields) != len(columns):
-                raise ConfigError(
-                    f"{len(fields)} fields for {len(columns)} columns",
-                    where=where,
-                    fix="put a field that holds a comma in quotes",
-                )
-            if fields:
-                yield where, dict(zip(columns, fields, strict=True))
+    rows = read_rows(path, "path")
+    return [(_row(record, path, where, mpp), where) for where, record in rows]
 
 
 def _row(record: dict[str, str], manifest: Path, where: str, mpp: float | None) -> SlideRow:
