@@ -131,6 +131,8 @@ _TOP: dict[str, Position] = {
     "cohort": ANYTHING,
     "out": ANYTHING,
     "features": ANYTHING,
+    "tiles": ANYTHING,
+    "labelled": ANYTHING,
     "preparation": _kind("TASKS"),
     "slide_embedding": _kind("TASKS"),
     "weights_files": Position(keys={"preparation": ANYTHING, "slide_embedding": ANYTHING}),

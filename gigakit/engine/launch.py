@@ -12,27 +12,13 @@ from typing import Any
 from gigakit.config import LoadedConfig, dump_config, import_custom
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
+from gigakit.engine.run_data import OWN_KEYS, Prepared, fill_in, prepare
 from gigakit.engine.run_directory import prepare_work_dir
 from gigakit.engine.train import TrainResult, train
-from gigakit.registry import ATTENTIONS, TASKS
-from gigakit.tasks.prepared import PreparedFeatures, read_prepared
-from gigakit.wsi.cohort import SAMPLE, read_cohort
+from gigakit.registry import ATTENTIONS
+from gigakit.tasks.prepared import PreparedFeatures
 
 LOGGER = logging.getLogger(__name__)
-
-# what a recipe holds beside the keys of mmengine's Runner
-OWN_KEYS = (
-    "ablation",
-    "ablation_sample",
-    "cohort",
-    "custom_imports",
-    "features",
-    "out",
-    "preparation",
-    "sample",
-    "slide_embedding",
-    "weights_files",
-)
 
 
 def launch(
@@ -118,55 +104,10 @@ def _say_nothing(_line: str) -> None:
     """Take the place of ``announce`` on all ranks but the first."""
 
 
-def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> PreparedFeatures:
-    """Return the features a recipe trains on: a folder it names, or those of its cohort.
-
-    Raises:
-        ConfigError: the recipe names neither.
-    """
-    if values.get("features"):
-        return read_prepared(Path(values["features"]))
-    if not values.get("cohort") or not values.get("preparation"):
-        raise ConfigError(
-            "neither features nor a cohort with its preparation is given",
-            where="features",
-            fix="add --set cohort=slides.csv or --set features=DIR",
-        )
-    cohort = read_cohort(values["cohort"])
-    out = Path(values["out"]) if values.get("out") else None
-    prepared: PreparedFeatures = TASKS.build(values["preparation"]).run(
-        cohort, out, announce=announce
-    )
-    if values["cohort"] == SAMPLE:
-        prepared.notes.insert(
-            0, "the cohort is the sample: one small slide, trained and evaluated on itself"
-        )
-    return prepared
-
-
-def fill_in(values: dict[str, Any], prepared: PreparedFeatures) -> None:
-    """Put what only the data can tell into the places that a recipe leaves open."""
-    if values["model"].get("input_dim") is None:
-        values["model"]["input_dim"] = prepared.width
-    for loader in ("train_dataloader", "val_dataloader"):
-        dataset = values.get(loader, {}).get("dataset", {})
-        if dataset.get("type") == "SlideFeatures" and dataset.get("root") is None:
-            dataset["root"] = str(prepared.folder.absolute())
-            if dataset.get("slide_ids") is None:
-                dataset["slide_ids"], dataset["lengths"] = prepared.slide_ids, prepared.lengths
-    training = values["train_dataloader"]["dataset"]
-    training.setdefault("seed", values["randomness"]["seed"])
-    if training.get("order") and "val_dataloader" in values:
-        # an encoder is asked about sequences like those it was trained on
-        values["val_dataloader"]["dataset"].setdefault("order", training["order"])
-    for hook in values.get("custom_hooks", []):
-        shown_over = ("OverviewPictureHook", "AttentionPictureHook")
-        if hook["type"] in shown_over and prepared.overviews is not None:
-            hook.setdefault("folder", str(prepared.overviews.absolute()))
-
-
-def attention_notes(values: dict[str, Any], prepared: PreparedFeatures) -> list[str]:
+def attention_notes(values: dict[str, Any], prepared: Prepared) -> list[str]:
     """Say what the slide encoder's attention does on the longest sequence it will see."""
+    if not isinstance(prepared, PreparedFeatures):
+        return []
     attention = values["model"].get("encoder", {}).get("attention")
     if attention is None or not prepared.lengths:
         return []

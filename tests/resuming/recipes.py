@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gigakit.config import load_config
-from gigakit.engine.launch import OWN_KEYS, fill_in, prepare
+from gigakit.engine.run_data import OWN_KEYS, fill_in, prepare
 from gigakit.wsi.features import write_features
 from gigakit.wsi.tiles import TileTable
 

@@ -24,7 +24,7 @@ from gigakit.config import load_checked
 from gigakit.core.seeding import random_generator
 from gigakit.core.token_masks import random_token_mask
 from gigakit.data.slide_sample import SlideSample
-from gigakit.engine.launch import OWN_KEYS, fill_in, prepare
+from gigakit.engine.run_data import OWN_KEYS, fill_in, prepare
 from gigakit.engine.train import train
 from gigakit.registry import AUGMENTATIONS, METRICS
 from gigakit.tasks.metrics.masked_reconstruction import MaskedReconstruction

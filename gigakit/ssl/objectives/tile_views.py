@@ -79,6 +79,7 @@ class TileViews(BaseDataPreprocessor):
         for name, values in {"mean": mean, "std": std}.items():
             if len(values) != 3:  # noqa: PLR2004
                 raise ConfigError(f"got {tuple(values)}", where=f"TileViews.{name}", fix="give 3")
+        self.mean, self.std = tuple(mean), tuple(std)
         # factor and offset of one multiplication and one addition on 0 ... 255
         deviation, centre = np.asarray(std, np.float64), np.asarray(mean, np.float64)
         self._factor: Tensor

@@ -51,3 +51,4 @@ val_dataloader = dict(
     ),
 )
 val_evaluator = dict(type="MaskedReconstruction")
+val_cfg = dict(type="ValLoop")

@@ -1,9 +1,7 @@
-"""What every run shares: loops around training, logs, checkpoints."""
+"""What every run shares: logs and checkpoints."""
 
 default_scope = "gigakit"
 randomness = dict(seed=0)
-
-val_cfg = dict(type="ValLoop")
 
 default_hooks = dict(
     scalars=dict(type="ScalarsHook", interval_steps=10),
