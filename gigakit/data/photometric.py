@@ -13,8 +13,9 @@ from gigakit.core.errors import ConfigError
 
 # weights of red, green and blue in grey, ITU-R BT.601
 GREY = (0.299, 0.587, 0.114)
-# values that a CPU works on at once: many hide the cost of a call, few stay cached
-_CACHED_VALUES = 4 * 3 * 224 * 224
+# a CPU takes views of so many values one by one, while they are in its cache, and smaller ones in
+# groups of so many values, since each call has a cost of its own
+_LARGE_VIEW, _GROUP = 100_000, 1_000_000
 _KINDS_OF_CROP = 3
 
 
@@ -80,12 +81,19 @@ def change_rows(images: Tensor, rows: Tensor, change: Callable[[Tensor, Tensor],
     Args:
         images: ``(N, 3, H, W)``.
         rows: ``(n,)`` int64 on the host.
-        change: from rows' images, a copy that it may use up, and their indices on the host, to the
-            rows' new images.
+        change: from rows' images, which it may change or use up, and their indices on the host, to
+            the rows' new images.
     """
     for part in _parts(images, rows):
-        index = part.to(images.device, non_blocking=True)
-        images.index_copy_(0, index, change(images.index_select(0, index), part))
+        if len(part) == 1:
+            # in its place, with nothing gathered
+            view = images.narrow(0, int(part), 1)
+            changed = change(view, part)
+            if changed is not view:
+                view.copy_(changed)
+        else:
+            index = part.to(images.device, non_blocking=True)
+            images.index_copy_(0, index, change(images.index_select(0, index), part))
 
 
 def chosen(parameters: Tensor) -> Tensor:
@@ -109,5 +117,6 @@ def _parts(images: Tensor, rows: Tensor) -> Iterator[Tensor]:
         return
     at_once = len(rows)
     if images.device.type == "cpu":
-        at_once = max(1, _CACHED_VALUES // images[0].numel())
+        values = images[0].numel()
+        at_once = 1 if values >= _LARGE_VIEW else _GROUP // values
     yield from torch.split(rows, at_once)

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from gigakit.core.errors import DamagedRegionError, StoreError
@@ -77,13 +77,7 @@ def open_tile_files(root: Path) -> TileFiles:
 class _FolderTiles(TileFiles):
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.names = sorted(
-            Path(folder, file).relative_to(root).as_posix()
-            # folders of classes are often links
-            for folder, _, files in os.walk(root, followlinks=True)
-            for file in files
-            if _is_tile(Path(folder, file).relative_to(root).as_posix())
-        )
+        self.names = sorted(filter(_is_tile, _files_below(root)))
 
     def read(self, name: str) -> bytes:
         try:
@@ -175,7 +169,14 @@ def _members(shard: Path) -> Iterator[tuple[str, int, int]]:
         ) from error
 
 
+def _files_below(root: Path) -> Iterator[str]:
+    # folders of classes are often links
+    for folder, _, files in os.walk(root, followlinks=True):
+        inner = Path(folder).relative_to(root).as_posix()
+        prefix = "" if inner == "." else f"{inner}/"
+        yield from (prefix + file for file in files)
+
+
 def _is_tile(name: str) -> bool:
-    path = PurePosixPath(name)
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return path.suffix.lower() in SUFFIXES and not hidden
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.split("/"))
+    return name.lower().endswith(SUFFIXES) and not hidden

@@ -42,14 +42,19 @@ def read_tile_table(path: Path, files: TileFiles, *required: str) -> list[TileRo
         ConfigError: no table, an empty field, a tile named twice, or one that is not there, or
             that may be either of two.
     """
-    known, seen = _by_any_name(files.names), dict[str, str]()
+    known, seen = set(files.names), dict[str, str]()
+    short: dict[str, list[str]] | None = None
     rows = []
     for where, fields in read_rows(path, "tile", *required):
         told = {name: fields.get(name, "").strip() for name in ("tile", "label", "case", "split")}
         for name in ("tile", *required):
             if not told[name]:
                 raise ConfigError(f"its {name} is empty", where=where, fix="fill it")
-        meant = known.get(told["tile"], [])
+        meant = [told["tile"]]
+        if told["tile"] not in known:
+            # made once it is needed: whole paths need no list of the ways to shorten them
+            short = short or _by_short_name(files.names)
+            meant = short.get(told["tile"], [])
         if len(meant) != 1:
             held = f"which holds {' and '.join(map(repr, meant or files.names[:1]))}"
             what = "may be two tiles of" if meant else "is not in"
@@ -70,15 +75,15 @@ def read_tile_table(path: Path, files: TileFiles, *required: str) -> list[TileRo
     return rows
 
 
-def _by_any_name(names: list[str]) -> dict[str, list[str]]:
-    """Return the tiles that a name may mean; a whole path means that tile alone."""
+def _by_short_name(names: list[str]) -> dict[str, list[str]]:
+    """Return the tiles that a shortened name may mean."""
     top = names[0].partition("/")[0] + "/"
     shared = len(top) if all(name.startswith(top) for name in names) else 0
     known: dict[str, list[str]] = {}
     for name in names:
         for short in {name[shared:], name.rpartition(".")[0], name[shared:].rpartition(".")[0]}:
             known.setdefault(short, []).append(name)
-    return known | {name: [name] for name in names}
+    return known
 
 
 def select_split(rows: list[TileRow], split: str | None, path: Path) -> list[TileRow]:

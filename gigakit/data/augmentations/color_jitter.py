@@ -77,17 +77,19 @@ class ColorJitter:
 
 
 def _jitter(views: Tensor, parameters: Tensor) -> Tensor:
-    order = parameters[:, _FIRST_ORDER:]
+    # lists, since many small tensors would take longer than the changes of small views
+    orders = parameters[:, _FIRST_ORDER:].int().tolist()
     for step in range(_CHANGES):
         for kind, change in enumerate((_brighten, _contrast, _saturate, turn_hue)):
-            rows = torch.nonzero(order[:, step] == kind).flatten()
-            amount = parameters[rows, 1 + kind]
+            rows = [row for row, order in enumerate(orders) if order[step] == kind]
+            if not rows:
+                continue
+            amount = per_image(parameters[rows, 1 + kind], views)
             if len(rows) == len(views):
-                views = change(views, per_image(amount, views))
-            elif len(rows):
-                index = rows.to(views.device, non_blocking=True)
-                picked = views.index_select(0, index)
-                views.index_copy_(0, index, change(picked, per_image(amount, views)))
+                views = change(views, amount)
+            else:
+                index = torch.tensor(rows).to(views.device, non_blocking=True)
+                views.index_copy_(0, index, change(views.index_select(0, index), amount))
     return views
 
 

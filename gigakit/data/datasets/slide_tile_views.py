@@ -199,13 +199,14 @@ class SlideTileViews(Dataset[dict[str, Any]]):
     ) -> np.ndarray:
         """Return the top-left corner (x, y) in level-0 px of what is read of a tile."""
         footprint = np.array(table.footprint)
-        side = size * np.array(choice.scale) * slide.level_downsamples[choice.level]
+        step = np.array(choice.scale) * slide.level_downsamples[choice.level]
+        side = size * step
         move = (2 * generator.random(2) - 1) * self.jitter * footprint
         corner: np.ndarray = table.grid[number] * footprint + (footprint - side) / 2 + move
         if self.jitter or not np.allclose(side, footprint):
-            # what is read beside the tile stays on the slide where that is large enough
-            free = np.array(slide.level_dimensions[0]) - side
-            corner = np.clip(corner, 0, np.maximum(free, 0))
+            # whole px of what is read, which is faster, and on the slide where it is large enough
+            free = np.maximum(np.array(slide.level_dimensions[0]) - side, 0)
+            corner = np.clip(np.rint(corner / step), 0, np.floor(free / step + 1e-6)) * step
         return corner
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -109,6 +110,12 @@ class TileViews(BaseDataPreprocessor):
         """
         parameters = self._draw(data) if training and self.photometric else []
         batch: dict[str, Any] = self.cast_data(data)  # type: ignore[assignment]
+        # mmengine prepares batches under autocast, where matrix products would have 8 bits
+        with torch.no_grad(), _without_autocast(self.device):
+            self._prepare_all(batch, parameters)
+        return batch
+
+    def _prepare_all(self, batch: dict[str, Any], parameters: list[Tensor]) -> None:
         first = 0
         for name in _CROPS:
             crops = batch.get(name)
@@ -119,7 +126,6 @@ class TileViews(BaseDataPreprocessor):
             batch[name] = self._prepare(crops, [drawn[rows] for drawn in parameters])
         if _IMAGES in batch:
             batch[_IMAGES] = self._prepare(batch[_IMAGES], [])
-        return batch
 
     def _draw(self, data: dict[str, Any]) -> list[Tensor]:
         """Return each operation's parameters, ``(V + L, B, P)`` on the host."""
@@ -144,3 +150,9 @@ class TileViews(BaseDataPreprocessor):
                 flat = operation.apply(flat, drawn.flatten(0, 1))
             views = flat.view_as(views)
         return views.mul_(self._factor).add_(self._offset)
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)

@@ -109,6 +109,14 @@ def test_each_crop_gets_the_parameters_drawn_for_it():
     torch.testing.assert_close(out["local_crops"], inverted, rtol=0, atol=1e-5)
 
 
+def test_autocast_does_not_touch_colours():
+    batch, views = batch_of(), build(photometric=[{"type": "HedJitter", "p": 1.0}])
+    plain = views(batch, True)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = views(batch, True)
+    assert torch.equal(plain["global_crops"], cast["global_crops"])
+
+
 def test_one_view_and_no_local_crops():
     batch = batch_of(global_crops=1, local_crops=0)
     out = build(photometric=DINOV2)(batch, True)
@@ -116,12 +124,14 @@ def test_one_view_and_no_local_crops():
     assert out["local_crops"].shape == (0, 4, 3, 16, 16)
 
 
-def test_it_has_nothing_to_save_and_moves_with_its_model():
-    views = build()
+def test_it_has_nothing_to_save_moves_with_its_model_and_waits_for_no_device():
+    # a device without numbers: whatever waits for a result of it would fail
+    views = build(photometric=[*DINOV2, {"type": "HedJitter"}])
     assert views.state_dict() == {}
     model = torch.nn.Sequential(views).to("meta")
     assert model[0].device == torch.device("meta")
     out = model[0](batch_of(), True)
+    assert out["local_crops"].shape == (3, 4, 3, 16, 16)
     assert out["global_crops"].device.type == "meta"
     assert out["masks"].device.type == "meta"
 
