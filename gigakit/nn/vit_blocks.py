@@ -37,14 +37,21 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width, bias=bias)
         self.proj = nn.Linear(width, width, bias=bias)
 
-    def forward(self, x: Tensor, groups: Groups | None = None) -> Tensor:
-        """Attend within each image; projections run over all groups at once."""
+    def forward(
+        self, x: Tensor, groups: Groups | None = None, scale: Tensor | None = None
+    ) -> Tensor:
+        """Attend within each image; projections run over all groups at once.
+
+        Args:
+            x: ``(B, T, D)``, or groups packed.
+            groups: samples and tokens of each group of a packed sequence.
+            scale: ``(D,)``, a factor of each output channel.
+        """
         if groups is None:
             merged = self._attend(self.qkv(x))
         else:
             merged = join_groups([self._attend(y) for y in split_groups(self.qkv(x), groups)])
-        out: Tensor = self.proj(merged)
-        return out
+        return scaled_linear(self.proj, merged, scale)
 
     def _attend(self, qkv: Tensor) -> Tensor:
         q, k, v = torch.unflatten(qkv, -1, (3, self.heads, -1)).unbind(2)
@@ -61,28 +68,32 @@ class FeedForward(nn.Module):
         self.fc1 = nn.Linear(width, hidden, bias=bias)
         self.fc2 = nn.Linear(hidden // 2 if gated else hidden, width, bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Transform tokens ``(..., D)``."""
+    def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
+        """Transform tokens ``(..., D)``, each output channel times ``scale`` ``(D,)``."""
         hidden = self.fc1(x)
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
             hidden = functional.silu(gate) * value
         else:
             hidden = functional.gelu(hidden)
-        out: Tensor = self.fc2(hidden)
+        return scaled_linear(self.fc2, hidden, scale)
+
+
+def scaled_linear(layer: nn.Linear, x: Tensor, scale: Tensor | None) -> Tensor:
+    """Return ``scale · layer(x)``; the factors go into the matrix, which has fewer rows than x."""
+    if scale is None:
+        out: Tensor = layer(x)
         return out
+    bias = None if layer.bias is None else layer.bias * scale
+    return functional.linear(x, layer.weight * scale.unsqueeze(1), bias)
 
 
 class LayerScale(nn.Module):
-    """A learned factor per channel."""
+    """A learned factor per channel, which the layer before it applies."""
 
     def __init__(self, width: int, initial: float) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.full((width,), initial))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Scale tokens ``(..., D)``."""
-        return x * self.gamma
 
 
 class VitBlock(nn.Module):
@@ -131,10 +142,10 @@ class VitBlock(nn.Module):
         return out
 
     def _attend(self, x: Tensor, groups: Groups | None) -> Tensor:
-        out: Tensor = self.ls1(self.attn(self.norm1(x), groups))
+        out: Tensor = self.attn(self.norm1(x), groups, getattr(self.ls1, "gamma", None))
         return out
 
     def _feed(self, x: Tensor, groups: Groups | None) -> Tensor:
         del groups
-        out: Tensor = self.ls2(self.mlp(self.norm2(x)))
+        out: Tensor = self.mlp(self.norm2(x), getattr(self.ls2, "gamma", None))
         return out

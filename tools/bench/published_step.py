@@ -112,12 +112,13 @@ def _attention(block, crops):  # noqa: ANN001, ANN202
         out = functional.scaled_dot_product_attention(q, k, v)
         attended.append(out.transpose(1, 2).reshape(1, size, -1))
         first += size
-    return _parted(block.ls1(block.attn.proj(torch.cat(attended, dim=1))), crops)
+    projected = block.attn.proj(torch.cat(attended, dim=1))
+    return _parted(projected * block.ls1.gamma, crops)
 
 
 def _feed_forward(block, crops):  # noqa: ANN001, ANN202
     packed = torch.cat([crop.reshape(1, -1, crop.shape[-1]) for crop in crops], dim=1)
-    return _parted(block.ls2(block.mlp(block.norm2(packed))), crops)
+    return _parted(block.mlp(block.norm2(packed)) * block.ls2.gamma, crops)
 
 
 def _parted(packed: Tensor, crops: list[Tensor]) -> list[Tensor]:
