@@ -33,6 +33,7 @@ model = dict(
     teacher_temperature=0.04,  # of class tokens: constant
     data_preprocessor=dict(
         type="TileViews",
+        non_blocking=True,  # from pinned memory, which a GPU's batches lie in
         photometric=[
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
             dict(type="RandomGrey", p=0.2),
