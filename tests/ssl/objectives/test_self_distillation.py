@@ -177,6 +177,32 @@ def test_patches_may_have_a_temperature_of_their_own(batch):
     assert not torch.allclose(other["loss_ibot"], plain["loss_ibot"], rtol=1e-3)
 
 
+@pytest.mark.parametrize("targets", ["Centering", "SinkhornKnopp"])
+@pytest.mark.parametrize("population", ["masked", "all"])
+def test_a_batch_that_is_filled_up_gives_the_same_losses_and_gradients(batch, targets, population):
+    if (targets, population) == ("SinkhornKnopp", "all"):
+        pytest.skip("it follows no population")
+    changes = {"targets": {"type": targets}, "patch_population": population}
+    plain, filled = build(**changes).train(), build(**changes).train()
+    count = len(batch["mask_indices"])
+    longer = {
+        **batch,
+        "mask_indices": torch.nn.functional.pad(batch["mask_indices"], (0, 9)),
+        "mask_weights": torch.nn.functional.pad(batch["mask_weights"], (0, 9)),
+        "mask_count": torch.tensor(count),
+    }
+    for _ in range(2):
+        expected, found = plain(**batch, mode="loss"), filled(**longer, mode="loss")
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-7)
+    sum(expected.values()).backward()
+    sum(found.values()).backward()
+    for mine, theirs in zip(filled.student.parameters(), plain.student.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    for mine, theirs in zip(filled.targets.buffers(), plain.targets.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-8)
+
+
 def test_predictions_are_the_teachers_class_tokens(batch):
     model = build().eval()
     images = batch["global_crops"][0]
