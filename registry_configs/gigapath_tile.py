@@ -16,6 +16,7 @@ _base_ = [
     "_base_/tile_encoder/vit_giant.py",
     "_base_/schedule/tile_pretraining.py",
     "_base_/runtime/tile.py",
+    "_base_/ablation/tile_pretraining.py",
 ]
 
 model = dict(
