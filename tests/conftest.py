@@ -43,3 +43,14 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from resuming.recipes import write_slides
 
     return write_slides(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="session")
+def tile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of twelve drawn tiles of 64 px in three classes, with ``labels.csv``."""
+    from tasks.probes import drawn
+
+    found = drawn.rows(cases=12, tiles=1)
+    folder: Path = drawn.write_folder(tmp_path_factory.mktemp("tiles"), side=64, found=found)
+    drawn.write_table(folder / "labels.csv", found)
+    return folder

@@ -25,6 +25,7 @@ from gigakit.ssl.distillation_checks import (
 )
 from gigakit.ssl.objectives.embedded_images import one_dict_an_image
 from gigakit.ssl.projected_encoder import ProjectedEncoder
+from gigakit.ssl.ranks import summed
 from gigakit.ssl.teacher import make_teacher, update_teacher
 
 Mode = Literal["tensor", "loss", "predict"]
@@ -178,13 +179,15 @@ class SelfDistillation(BaseModel):
     def health(self, global_crops: Tensor, **_others: Any) -> dict[str, Tensor]:
         """Return the teacher's class tokens of the first crops, and its sharpened targets.
 
-        Targets are centered by this batch alone: looking must not move the running center.
+        Targets are centered by this batch of all processes, which all call it: looking must not
+        move the running center.
         """
         cls = self.teacher.encoder(global_crops[0])
         shown = {"features": cls}
         if "cls" in self.targets:
             logits = self.teacher.head(cls).float()
-            centered = (logits - logits.mean(dim=0)) / self.teacher_temperature
+            told = summed(torch.cat([logits.sum(dim=0), logits.new_tensor([len(logits)])]))
+            centered = (logits - told[:-1] / told[-1]) / self.teacher_temperature
             shown["teacher_probs"] = centered.softmax(dim=-1)
         return shown
 

@@ -8,6 +8,9 @@ import logging
 import numpy as np
 import pytest
 import torch
+from contracts.objective import KILLS, WRAPPERS
+from contracts.tiles import ENCODER as CONTRACT_ENCODER
+from contracts.tiles import MONITORS, PREPROCESSOR, TileObjectiveContract
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES, MASKINGS, OBJECTIVES
@@ -270,3 +273,42 @@ def test_too_few_rows_for_sinkhorn_are_told_once(batch, caplog):
         model(**batch, mode="loss")
         model(**batch, mode="loss")
     assert caplog.text.count("Sinkhorn shares 6 rows among 24 prototypes") == 1
+
+
+class TestSelfDistillation(TileObjectiveContract):
+    config = {
+        "type": "SelfDistillation",
+        "encoder": CONTRACT_ENCODER,
+        "head": dict(HEAD),
+        "patch_head": dict(HEAD, prototypes=12),
+        "losses": [{"type": "DinoLoss"}, {"type": "IbotLoss"}, {"type": "KoLeoLoss"}],
+        "data_preprocessor": PREPROCESSOR,
+    }
+    changes = {
+        "custom_hooks": [
+            {"type": "ObjectiveScheduleHook", "key": "momentum", "base": 0.9, "final": 1.0},
+            {
+                "type": "ObjectiveScheduleHook", "key": "teacher_temperature", "base": 0.07,
+                "warmup_epochs": 1, "warmup_start": 0.04,
+            },
+            *MONITORS,
+            {"type": "ViewPictureHook"},
+            {"type": "FeaturePictureHook", "tiles": 2},
+        ],
+    }  # fmt: skip
+    summable = {
+        "model.losses": [{"type": "DinoLoss"}, {"type": "IbotLoss"}],
+        "model.targets": {"type": "SinkhornKnopp"},
+        "train_dataloader.collate_fn.masking": {"type": "BlockMasks", "per_image": True},
+    }
+    takes_whole_batches = True
+    kills = KILLS
+    killed_wrappers = WRAPPERS
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls, one_tile):
+        # centers move from step to step, and a single tile has no neighbour
+        parts = ("model.losses", "model.targets")
+        alone = {"train_dataloader.batch_size": 1}
+        return {**one_tile, **alone, **{part: cls.summable[part] for part in parts}}
