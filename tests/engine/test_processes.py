@@ -59,7 +59,9 @@ def threads():
     return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
 
 
-def threads_after_an_error():
+def threads_after_an_error(port):
+    # at the same port one could meet the other while it still parts
+    os.environ["MASTER_PORT"] = str(port)
     try:
         with processes.joined():
             assert not Path("/proc/self/task").exists() or threads()
@@ -70,9 +72,9 @@ def threads_after_an_error():
     return ["no error"]
 
 
-def member(rank, port, answers):
+def member(rank, ports, answers):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0])}
     with processes.joined(), processes.joined():
         found = {
             "rank": processes.rank(),
@@ -85,22 +87,23 @@ def member(rank, port, answers):
             "after": processes.most([0]),
         }
         Held()
-    found |= {"threads": threads(), "threads after an error": threads_after_an_error()}
+    found |= {"threads": threads(), "threads after an error": threads_after_an_error(ports[1])}
     answers.put({**found, "left": not processes.is_distributed(), "still": processes.is_first()})
 
 
 @pytest.fixture(scope="module")
 def two():
     """Return what each of two processes finds, by rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (one, other)]
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    members = [context.Process(target=member, args=(rank, port, answers)) for rank in (0, 1)]
+    members = [context.Process(target=member, args=(rank, ports, answers)) for rank in (0, 1)]
     for process in members:
         process.start()
-    found = sorted((answers.get(timeout=60) for _ in members), key=lambda answer: answer["rank"])
+    found = sorted((answers.get(timeout=120) for _ in members), key=lambda answer: answer["rank"])
     for process in members:
         process.join()
     return found
