@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from PIL import Image
 
 # both cores are shared; must be set before torch or OpenMP load
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -43,3 +49,30 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from resuming.recipes import write_slides
 
     return write_slides(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture
+def encoded() -> Callable[..., bytes]:
+    """Return a function that encodes an array as Pillow stores it."""
+
+    def encode(
+        pixels: np.ndarray, fmt: str = "PNG", mode: str | None = None, **options: Any
+    ) -> bytes:
+        image = Image.fromarray(pixels)
+        stream = io.BytesIO()
+        (image.convert(mode) if mode else image).save(stream, fmt, **options)
+        return stream.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def smooth() -> Callable[..., np.ndarray]:
+    """Return a function that makes a smooth picture, which JPEG hardly changes."""
+
+    def make(size: int = 48, seed: int = 0) -> np.ndarray:
+        coarse = np.random.default_rng(seed).integers(40, 220, (4, 4, 3)).astype(np.float32)
+        picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    return make
