@@ -16,6 +16,7 @@ _base_ = [
     "_base_/tile_encoder/vit_giant.py",
     "_base_/schedule/tile_pretraining.py",
     "_base_/runtime/tile.py",
+    "_base_/ablation/tile_pretraining.py",
 ]
 
 model = dict(
@@ -31,6 +32,7 @@ model = dict(
     ],
     data_preprocessor=dict(
         type="TileViews",
+        non_blocking=True,  # from pinned memory, which a GPU's batches lie in
         photometric=[  # as intended; DINOv2 as released blurs with p=[0.0, 0.9, 0.5]
             dict(type="ColorJitter", brightness=0.4, contrast=0.4, saturation=0.2, hue=0.1, p=0.8),
             dict(type="RandomGrey", p=0.2),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
-from PIL import Image
 
 # both cores are shared; must be set before torch or OpenMP load
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -54,10 +50,11 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def encoded() -> Callable[..., bytes]:
     """Return a function that encodes an array as Pillow stores it."""
+    import io
 
-    def encode(
-        pixels: np.ndarray, fmt: str = "PNG", mode: str | None = None, **options: Any
-    ) -> bytes:
+    from PIL import Image
+
+    def encode(pixels: Any, fmt: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
         image = Image.fromarray(pixels)
         stream = io.BytesIO()
         (image.convert(mode) if mode else image).save(stream, fmt, **options)
@@ -67,8 +64,10 @@ def encoded() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def smooth() -> Callable[..., np.ndarray]:
+def smooth() -> Callable[..., Any]:
     """Return a function that makes a smooth picture, which JPEG hardly changes."""
+    import cv2
+    import numpy as np
 
     def make(size: int = 48, seed: int = 0) -> np.ndarray:
         coarse = np.random.default_rng(seed).integers(40, 220, (4, 4, 3)).astype(np.float32)
@@ -76,3 +75,14 @@ def smooth() -> Callable[..., np.ndarray]:
         return np.clip(picture, 0, 255).astype(np.uint8)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of twelve drawn tiles of 64 px in three classes, with ``labels.csv``."""
+    from tasks.probes import drawn
+
+    found = drawn.rows(cases=12, tiles=1)
+    folder: Path = drawn.write_folder(tmp_path_factory.mktemp("tiles"), side=64, found=found)
+    drawn.write_table(folder / "labels.csv", found)
+    return folder

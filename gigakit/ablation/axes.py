@@ -19,13 +19,14 @@ class Axis:
 
     Args:
         name: as the recipe calls it, such as ``mask_ratio``; its flag is ``--mask-ratio``.
-        key: dotted config key that it sets, such as ``model.mask_ratio``.
-        cells: values by label, as the recipe declares them.
+        key: dotted config key that it sets, such as ``model.mask_ratio``; ``None`` where each cell
+            sets several keys.
+        cells: values by label, as the recipe declares them; without a key, values by dotted key.
         open_values: any literal is a value, not just the declared ones.
     """
 
     name: str
-    key: str
+    key: str | None
     cells: Mapping[str, Any] = field(default_factory=dict)
     open_values: bool = False
 
@@ -37,7 +38,14 @@ class Axis:
     @property
     def kind(self) -> Kind | None:
         """The kind of component that the key holds, if it holds one."""
-        return kind_by_label(self.key.rsplit(".", 1)[-1])
+        return kind_by_label(self.key.rsplit(".", 1)[-1]) if self.key else None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All config keys that its cells set."""
+        if self.key is not None:
+            return (self.key,)
+        return tuple(dict.fromkeys(key for cell in self.cells.values() for key in cell))
 
 
 @dataclass(frozen=True)
@@ -48,11 +56,23 @@ class Choice:
     label: str
     value: Any
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What it sets, by dotted config key."""
+        return dict(self.value) if self.axis.key is None else {self.axis.key: self.value}
+
 
 def recipe_axes(values: Mapping[str, Any]) -> dict[str, Axis]:
-    """Return the axes that a recipe declares in its ``ablation`` section, by name."""
+    """Return the axes that a recipe declares in its ``ablation`` section, by name.
+
+    An axis is ``dict(key="a.b", cells={label: value})``, ``dict(key="a.b", values=[...])``, or,
+    where a choice is a matter of several keys, ``dict(sets={label: {"a.b": value, "c": value}})``.
+    """
     axes = {}
     for name, declared in values.get("ablation", {}).items():
+        if "sets" in declared:
+            axes[name] = Axis(name, None, declared["sets"])
+            continue
         cells = declared.get("cells")
         if cells is None:
             cells = {_label(value): value for value in declared["values"]}

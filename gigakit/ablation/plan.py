@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gigakit.ablation.axes import Choice
-from gigakit.config import LoadedConfig, apply_section, check_config, load_config
+from gigakit.config import LoadedConfig, apply_section, check_config, load_config, uses_sample
 from gigakit.core.errors import ConfigError
 from gigakit.core.files import digest8, write_json
 
@@ -46,14 +46,14 @@ class Plan:
         recipe: path of the recipe.
         name: the recipe's name.
         out: folder of the ablation.
-        keys: config key of each axis, by the axis's name.
+        keys: config keys that each axis sets, by the axis's name.
         runs: seeds of the first cell, then of the next.
     """
 
     recipe: str
     name: str
     out: Path
-    keys: dict[str, str]
+    keys: dict[str, tuple[str, ...]]
     runs: tuple[Run, ...]
 
     def write(self) -> None:
@@ -99,13 +99,13 @@ def make_plan(
         for seed in range(seeds):
             setting = (
                 *with_sample_section(recipe, overrides),
-                *(f"{choice.axis.key}={choice.value!r}" for choice in chosen),
+                *(f"{k}={v!r}" for choice in chosen for k, v in choice.settings.items()),
                 f"randomness.seed={seed}",
             )
             resolved = _checked(recipe, setting, cell)
             runs.append(Run(cell, labels, seed, setting, config_digest(resolved)))
     folder = out or work_root / "ablate" / f"{base.name.replace('/', '-')}-{digest}"
-    keys = {chosen[0].axis.name: chosen[0].axis.key for chosen in choices}
+    keys = {chosen[0].axis.name: chosen[0].axis.keys for chosen in choices}
     return Plan(str(base.path), base.name, folder, keys, tuple(runs))
 
 
@@ -122,7 +122,7 @@ def config_digest(loaded: LoadedConfig) -> str:
 def with_sample_section(recipe: str, overrides: Sequence[str]) -> tuple[str, ...]:
     """Return overrides with the recipe's ``ablation_sample`` first, where the sample is used."""
     loaded = load_config(recipe, overrides)
-    if loaded.values.get("cohort") != "sample":
+    if not uses_sample(loaded.values):
         return tuple(overrides)
     section: dict[str, Any] = loaded.values.get("ablation_sample", {})
     named = {text.partition("=")[0] for text in overrides}

@@ -11,15 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from gigakit.ablation.execution import is_finished, read_result
+from gigakit.ablation.measures import measures_of
 from gigakit.ablation.plan import Plan
 from gigakit.core.files import write_json, write_text
 
-QUALITY = ("r2", "cosine")
-BASELINES = {"mean": "baseline: mean embedding", "nearest": "baseline: nearest visible tile"}
-HEADER = (
-    "cell", "n", "R²", "cosine", "last loss", "parameters", "steps", "s/step", "CPU s", "peak MB",
-)  # fmt: skip
-_PREFIX = "reconstruction/"
+_COST_TITLES = ("last loss", "parameters", "steps", "s/step", "CPU s", "peak MB")
 
 
 def collect(plan: Plan) -> list[dict[str, Any]]:
@@ -32,7 +28,8 @@ def collect(plan: Plan) -> list[dict[str, Any]]:
         status = "done" if finished else result.get("status", "not run")
         row: dict[str, Any] = {"cell": run.cell, **run.labels, "seed": run.seed, "status": status}
         if finished:
-            row |= {key.removeprefix(_PREFIX): value for key, value in result["metrics"].items()}
+            row["metrics"] = result["metrics"]
+            row |= {key.rpartition("/")[2]: value for key, value in result["metrics"].items()}
             row |= {key: result[key] for key in COST}
             row["notes"] = result.get("notes", [])
         rows.append(row)
@@ -62,30 +59,37 @@ def write_report(plan: Plan, command: Sequence[str]) -> str:
     rows = collect(plan)
     table = _markdown(rows) + _footer(plan, rows, command)
     write_text(plan.out / "table.md", table)
-    write_json(plan.out / "results.json", {"recipe": plan.recipe, "runs": rows})
-    columns = list(dict.fromkeys(key for row in rows for key in row))
+    flat = [{key: value for key, value in row.items() if key != "metrics"} for row in rows]
+    write_json(plan.out / "results.json", {"recipe": plan.recipe, "runs": flat})
+    columns = list(dict.fromkeys(key for row in flat for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
-    writer.writerows({**row, "notes": "; ".join(row.get("notes", []))} for row in rows)
+    writer.writerows({**row, "notes": "; ".join(row.get("notes", []))} for row in flat)
     write_text(plan.out / "results.csv", text.getvalue())
     return table
 
 
+def header(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
+    """Return the table's header, whose columns of quality are what the runs report."""
+    return ("cell", "n", *measures_of(rows).columns.values(), *_COST_TITLES)
+
+
 def table_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the table's body: one line a cell, then the two baselines."""
+    """Return the table's body: one line a cell, then the baselines, where there are any."""
     body = []
+    quality = measures_of(rows).columns
     for cell in dict.fromkeys(row["cell"] for row in rows):
         runs = [row for row in rows if row["cell"] == cell]
         done = [row for row in runs if row["status"] == "done"]
         if not done:
-            body.append((cell, "0", runs[0]["status"], *[""] * (len(HEADER) - 3)))
+            body.append((cell, "0", runs[0]["status"], *[""] * (len(header(rows)) - 3)))
             continue
         body.append(
             (
                 cell,
                 str(len(done)) + (f" of {len(runs)}" if len(done) < len(runs) else ""),
-                *(_spread(done, key, 4) for key in QUALITY),
+                *(_spread(done, key, 4) for key in quality),
                 _spread(done, "last_loss", 4),
                 f"{done[0]['parameters'] / 1e6:.1f} M",
                 str(done[0]["steps"]),
@@ -102,14 +106,17 @@ def _baseline_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
     asked = next((row for row in rows if row["status"] == "done"), None)
     if asked is None:
         return []
+    found = measures_of(rows)
+    empty = [""] * len(_COST_TITLES)
     return [
-        (title, "", *(_spread([asked], f"{key}_{name}", 4) for key in QUALITY), *[""] * 6)
-        for name, title in BASELINES.items()
+        (title, "", *(_spread([asked], f"{key}_{name}", 4) for key in found.columns), *empty)
+        for name, title in found.baselines.items()
     ]
 
 
 def _markdown(rows: Sequence[dict[str, Any]]) -> str:
-    lines = ["| " + " | ".join(HEADER) + " |", "|" + " --- |" * len(HEADER)]
+    titles = header(rows)
+    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
     lines += ["| " + " | ".join(line) + " |" for line in table_rows(rows)]
     return "\n".join(lines) + "\n"
 
@@ -118,15 +125,16 @@ def _footer(plan: Plan, rows: Sequence[dict[str, Any]], command: Sequence[str]) 
     done = [row for row in rows if row["status"] == "done"]
     lines = [
         "",
-        "R² and cosine: raw embeddings of hidden tiles, fixed seeded masks, no augmentation, the "
-        "same questions in every cell. The last loss is each cell's own training objective. "
+        f"{measures_of(rows).note} The last loss is each cell's own training objective. "
         "± is the standard deviation over seeds; n counts seeds."
         + (" One seed says nothing about chance." if all(row["seed"] == 0 for row in rows) else ""),
     ]
     if len({row["parameters"] for row in done}) > 1:
         lines.append("Cells differ in parameters.")
-    upstream = [name for name, key in plan.keys.items() if key.startswith(UPSTREAM)]
-    if upstream:
+    upstream = [
+        name for name, keys in plan.keys.items() if any(key.startswith(UPSTREAM) for key in keys)
+    ]
+    if upstream and measures_of(rows).of_stored:
         lines.append(
             f"Cells that differ in {', '.join(upstream)} predict different embeddings: "
             "their R² and cosine are not comparable."

@@ -68,7 +68,7 @@ def _ablate(given: dict[str, Any]) -> None:
     from gigakit.ablation.axes import choose, free_axis, recipe_axes
     from gigakit.ablation.execution import run_plan
     from gigakit.ablation.plan import make_plan, with_sample_section
-    from gigakit.ablation.report import HEADER, collect, table_rows, write_report
+    from gigakit.ablation.report import collect, header, table_rows, write_report
     from gigakit.config import catalogue_of, load_config
     from gigakit.core.errors import GigakitError
 
@@ -88,7 +88,8 @@ def _ablate(given: dict[str, Any]) -> None:
     )
     failed = run_plan(plan, announce=lambda line: typer.echo(line, err=True))
     write_report(plan, ["gigakit", *sys.argv[1:]])
-    _print_table(HEADER, table_rows(collect(plan)))
+    rows = collect(plan)
+    _print_table(header(rows), table_rows(rows))
     typer.echo(f"table: {plan.out / 'table.md'} (beside it results.csv and results.json)")
     typer.echo(f"curves: tensorboard --logdir {plan.out}")
     if failed:
@@ -115,7 +116,10 @@ def _recipe_of(arguments: Sequence[str]) -> str:
 def _flag(axis: Axis) -> inspect.Parameter:
     known = ", ".join(axis.cells) + (", or any other" if axis.open_values else "")
     option = typer.Option(
-        axis.flag, metavar="V1,V2", help=f"{axis.key}: {known}", rich_help_panel="Axes"
+        axis.flag,
+        metavar="V1,V2",
+        help=f"{axis.key or 'several keys'}: {known}",
+        rich_help_panel="Axes",
     )
     return inspect.Parameter(
         axis.name,

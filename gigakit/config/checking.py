@@ -135,31 +135,39 @@ class _Trial:
 
     def _axis(self, key: str, axis: Any) -> Iterator[Problem]:
         where = self.loaded.origin(key)
-        shape = {"cells": dict, "values": list | tuple}
-        given = [name for name in shape if isinstance(axis, dict) and name in axis]
-        if not isinstance(axis, dict) or not isinstance(axis.get("key"), str) or len(given) != 1:
-            yield Problem(where, key, "an axis has a key, and either cells or values")
+        form = _form_of(axis)
+        if form is None:
+            what = "an axis has a key, and either cells or values; or it has sets"
+            yield Problem(where, key, what)
             return
-        for name in axis.keys() - {"key", *shape}:
+        for name in axis.keys() - {"key", form}:
             yield Problem(self.loaded.origin(f"{key}.{name}"), key, f"an axis has no '{name}'")
-        choices = axis[given[0]]
-        if not isinstance(choices, shape[given[0]]) or not choices:
-            yield Problem(where, key, f"{given[0]} is empty or not a {_kind_of(given[0])}")
+        choices = axis[form]
+        if not isinstance(choices, _FORMS[form]) or not choices:
+            yield Problem(where, key, f"{form} is empty or not a {_kind_of(form)}")
             return
         entries = choices.items() if isinstance(choices, dict) else enumerate(choices)
         for label, value in entries:
-            place = f"{key}.{given[0]}.{label}"
-            yield from self._set(Override(axis["key"], value, self.loaded.origin(place)), place)
+            place = f"{key}.{form}.{label}"
+            origin = self.loaded.origin(place)
+            if form != "sets":
+                yield from self._set([Override(axis["key"], value, origin)], place)
+            elif isinstance(value, dict):
+                yield from self._set([Override(k, v, origin) for k, v in value.items()], place)
+            else:
+                yield Problem(origin, place, "is not a dict of dotted keys")
 
-    def _set(self, override: Override, place: str) -> Iterator[Problem]:
+    def _set(self, overrides: Sequence[Override], place: str) -> Iterator[Problem]:
+        """Yield what is wrong with a cell, all that it sets taken together."""
         reading = Reading(copy.deepcopy(self.loaded.values))
-        try:
-            apply_override(reading, override, self.catalogue)
-        except ConfigError as error:
-            yield Problem(override.origin, place, f"{error.what}; {error.fix}")
-            return
+        for override in overrides:
+            try:
+                apply_override(reading, override, self.catalogue)
+            except ConfigError as error:
+                yield Problem(override.origin, place, f"{error.what}; {error.fix}")
+                return
         for finding in self._new(reading):
-            yield replace(_problem(finding, override.origin), key=f"{place}: {finding.key}")
+            yield replace(_problem(finding, overrides[0].origin), key=f"{place}: {finding.key}")
 
     def _new(self, reading: Reading) -> list[Finding]:
         """Return what is wrong now and was not before."""
@@ -185,8 +193,20 @@ def _problem(finding: Finding, where: str) -> Problem:
     return Problem(where, finding.key, finding.what, finding.suggestion)
 
 
+# how an axis says what it varies
+_FORMS = {"cells": dict, "values": list | tuple, "sets": dict}
+
+
+def _form_of(axis: Any) -> str | None:
+    """Return which of the forms an axis has, if it has one and what belongs to it."""
+    given = [name for name in _FORMS if isinstance(axis, dict) and name in axis]
+    if len(given) != 1 or isinstance(axis.get("key"), str) == (given[0] == "sets"):
+        return None
+    return given[0]
+
+
 def _kind_of(name: str) -> str:
-    return "dict" if name == "cells" else "list"
+    return "list" if name == "values" else "dict"
 
 
 def _place(where: str) -> tuple[str, int]:

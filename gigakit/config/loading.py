@@ -83,7 +83,8 @@ def apply_section(loaded: LoadedConfig, section: str) -> LoadedConfig:
 
 def uses_sample(values: Mapping[str, Any]) -> bool:
     """Tell whether a config trains on the sample slide."""
-    return values.get("cohort") == "sample" and not values.get("features")
+    ready = values.get("features") or values.get("tiles")
+    return values.get("cohort") == "sample" and not ready
 
 
 def catalogue_of(loaded: LoadedConfig) -> Catalogue:

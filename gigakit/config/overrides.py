@@ -13,6 +13,7 @@ from gigakit.config.reading import DELETE, Reading, set_origins
 from gigakit.core.catalogue import Catalogue, nearest
 from gigakit.core.errors import ConfigError
 
+KEEP = "_keep_"
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -66,7 +67,8 @@ def apply_override(reading: Reading, override: Override, catalogue: Catalogue) -
     """Set one value in place.
 
     A dict merges with the dict it meets unless it is empty or names another ``type``; then it
-    replaces it.
+    replaces it. ``_keep_=["encoder"]`` in it names what is kept of the old one all the same, and
+    merged with: a cell can put another objective around the recipe's own encoder.
 
     Raises:
         ConfigError: the key is unknown, or a dict would become something else than ``None``.
@@ -144,15 +146,15 @@ def _set(
 
 
 def _combined(old: Any, new: Any, reading: Reading, override: Override) -> Any:
-    if isinstance(old, dict) and isinstance(new, dict) and new and not new.pop(DELETE, False):
-        kept = "type" not in new or new["type"] == old.get("type")
-        if kept:
-            merged = dict(old)
+    if isinstance(new, dict):
+        kept = _kept(old, new, override)
+        if kept is not None:
+            merged = dict(kept)
             for key, value in new.items():
                 below = Override(f"{override.key}.{key}", value, override.origin)
-                merged[key] = _combined(old.get(key), value, reading, below)
+                merged[key] = _combined(kept.get(key), value, reading, below)
             return merged
-    elif isinstance(old, dict) and new is not None and not isinstance(new, dict):
+    elif isinstance(old, dict) and new is not None:
         raise ConfigError(
             f"holds a dict, got {_shown(new)}",
             where=override.where,
@@ -160,6 +162,23 @@ def _combined(old: Any, new: Any, reading: Reading, override: Override) -> Any:
         )
     set_origins(reading.origins, override.key, {}, override.origin)
     return new
+
+
+def _kept(old: Any, new: dict[str, Any], override: Override) -> dict[str, Any] | None:
+    """Return what of an old value a dict merges with, ``None`` where it replaces it.
+
+    Marks are taken out of the new one.
+    """
+    names = new.pop(KEEP, None)
+    if names is not None and not isinstance(names, list | tuple):
+        raise ConfigError(
+            f"{KEEP} is {_shown(names)}", where=override.where, fix="give a list of keys"
+        )
+    if not isinstance(old, dict) or (not new and names is None) or new.pop(DELETE, False):
+        return None
+    if names is not None:
+        return {name: old[name] for name in names if name in old}
+    return old if "type" not in new or new["type"] == old.get("type") else None
 
 
 def _index(holder: Any, step: str, override: Override) -> int:

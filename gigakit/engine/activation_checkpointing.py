@@ -13,7 +13,8 @@ from gigakit.core.errors import ConfigError
 def blocks_of(model: nn.Module) -> list[nn.Module]:
     """Return the repeated parts of a network: the entries of its outermost ``nn.ModuleList``s.
 
-    They are what is recomputed, and what is sharded, as one piece.
+    They are what is recomputed, sharded and compiled as one piece. Entries without parameters, such
+    as losses in a list, are none.
 
     Raises:
         ConfigError: there is none.
@@ -21,7 +22,7 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
     blocks: list[nn.Module] = []
     for module in model.children():
         if isinstance(module, nn.ModuleList):
-            blocks += list(module)
+            blocks += [block for block in module if any(True for _ in block.parameters())]
         elif any(isinstance(inner, nn.ModuleList) for inner in module.modules()):
             blocks += blocks_of(module)
     if not blocks:

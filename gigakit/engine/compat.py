@@ -16,6 +16,7 @@ from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
+from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
 HISTORY_LENGTH = 1000
 
@@ -122,3 +123,12 @@ def devices_with_fused_optimizers() -> set[str]:
     public way to ask (no issue is open for it).
     """
     return set(_get_fused_kernels_supported_devices())
+
+
+def is_watched() -> bool:
+    """Tell whether something looks at every operation, such as a counter of FLOPs.
+
+    Reason: ``torch.compile`` skips a function that is first called under such a look, and never
+    compiles it later. Ends with: torch compiling it at the next call.
+    """
+    return is_in_torch_dispatch_mode()

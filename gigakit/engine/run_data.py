@@ -29,6 +29,8 @@ OWN_KEYS = (
 )
 # of a dataset of slides' tiles, what a dataset of stored tiles takes too
 _OF_TILES = ("views", "tissue_filter", "max_unreadable_share", "seed")
+# and what only slides can follow
+_OF_SLIDES = ("mpp", "tile_size_px", "tiles_per_slide", "jitter")
 _VALIDATION = ("val_dataloader", "val_cfg", "val_evaluator")
 
 Prepared = PreparedFeatures | PreparedTiles
@@ -43,7 +45,7 @@ def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> Prepared
     if values.get("features"):
         return read_prepared(Path(values["features"]))
     if values.get("tiles"):
-        return PreparedTiles(Path(_stored(values)["root"]), [], [])
+        return PreparedTiles(Path(_stored(values)["root"]), [], [], notes=_idle(values))
     if not values.get("cohort") or not values.get("preparation"):
         stored = "tiles" if "tiles" in values else "features"
         raise ConfigError(
@@ -109,6 +111,13 @@ def _fill_in_tiles(values: dict[str, Any], prepared: PreparedTiles) -> None:
         # no labels, nothing to probe
         for key in _VALIDATION:
             values.pop(key, None)
+
+
+def _idle(values: dict[str, Any]) -> list[str]:
+    """Say what a recipe sets that stored tiles cannot follow."""
+    dataset = values["train_dataloader"]["dataset"]
+    idle = [name for name in _OF_SLIDES if dataset.get(name)]
+    return [f"stored tiles are as they are: {', '.join(idle)} changes nothing"] if idle else []
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:

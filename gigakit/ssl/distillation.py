@@ -15,6 +15,24 @@ Part = Literal["cls", "patches"]
 
 
 @dataclass(frozen=True)
+class MaskedPatches:
+    """Which patches of a batch the student does not see; all ``None`` where it sees all.
+
+    Args:
+        masks: ``(N, P)`` bool, True = masked out.
+        indices: ``(M,)`` their places in ``(N P,)``.
+        weights: ``(M,)``, 1 over the masked patches of its row.
+        count: how many of the M are masked patches; the rest, of weight 0, fills up to a length
+            that is the same for all batches. ``None`` if all are.
+    """
+
+    masks: Tensor | None = None
+    indices: Tensor | None = None
+    weights: Tensor | None = None
+    count: Tensor | None = None
+
+
+@dataclass(frozen=True)
 class DistillationStep:
     """The student's and the teacher's view of a batch.
 

@@ -27,3 +27,11 @@ param_scheduler = [
     dict(type="CosineSchedule", key="weight_decay", final=0.4),
 ]
 sample = {"_delete_": True}
+ablation = dict(
+    objective=dict(sets=dict(mae={"model": dict(decoder=dict(width=32, depth=1, heads=2))})),
+    prototypes=dict(values=[32, 64, 128]),
+    ffn=dict(sets=dict(swiglu={"model.encoder.mlp_ratio": 5.25})),
+    patch_head=dict(cells=dict(own=dict(prototypes=64, hidden=64, bottleneck=32))),
+    views=dict(sets=dict(extended_context={"train_dataloader.dataset.tile_size_px": 112})),
+)
+ablation_sample = {"_delete_": True}

@@ -19,16 +19,31 @@ RECIPE = {
             },
         },
         "mask_ratio": {"key": "model.mask_ratio", "values": [0.5, 0.75]},
+        "size": {"sets": {"as_is": {}, "small": {"model.width": 8, "model.depth": 1}}},
     }
 }
 
 
 def test_flags_and_cells_come_from_the_recipe():
     axes = recipe_axes(RECIPE)
-    assert [axis.flag for axis in axes.values()] == ["--attention", "--mask-ratio"]
+    assert [axis.flag for axis in axes.values()] == ["--attention", "--mask-ratio", "--size"]
     chosen = choose(axes["attention"], "dilated,flash")
     assert [choice.label for choice in chosen] == ["dilated", "flash"]
     assert chosen[1].value == {"type": "FullAttention", "backend": "flash"}
+
+
+def test_a_cell_may_set_several_keys():
+    axis = recipe_axes(RECIPE)["size"]
+    assert axis.keys == ("model.width", "model.depth")
+    assert axis.kind is None
+    assert [choice.settings for choice in choose(axis, "as_is,small")] == [
+        {},
+        {"model.width": 8, "model.depth": 1},
+    ]
+    with pytest.raises(ConfigError, match="did you mean 'small'"):
+        choose(axis, "smalll")
+    (choice,) = choose(recipe_axes(RECIPE)["mask_ratio"], "0.75")
+    assert choice.settings == {"model.mask_ratio": 0.75}
 
 
 def test_a_registered_name_stands_for_the_component():
@@ -72,3 +87,6 @@ def test_the_samples_section_changes_cells_too():
     assert recipe_axes(load_config("gigapath_slide", own).values)["attention"].cells["local"] == {
         "type": "LocalAttention"
     }
+    # own features and tiles are no sample either
+    assert with_sample_section("gigapath_slide", ("features=DIR",)) == ("features=DIR",)
+    assert with_sample_section("gigapath_tile", ("tiles=DIR",)) == ("tiles=DIR",)

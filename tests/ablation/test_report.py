@@ -9,7 +9,7 @@ import pytest
 from gigakit.ablation.axes import choose, recipe_axes
 from gigakit.ablation.execution import is_finished, run_plan
 from gigakit.ablation.plan import make_plan
-from gigakit.ablation.report import collect, table_rows, write_report
+from gigakit.ablation.report import collect, header, table_rows, write_report
 from gigakit.config import load_config
 from gigakit.core.errors import ConfigError, WorkDirError
 
@@ -26,17 +26,20 @@ def plan(tmp_path, feature_folder):
     )
 
 
-def finish(plan, run, r2, *, steps=20, parameters=1000, status="done", notes=("shared",)):
+def finish(
+    plan, run, r2, *, steps=20, parameters=1000, status="done", notes=("shared",), metrics=None
+):
     folder = plan.out / run.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "run.json").write_text(json.dumps({"digest": run.digest}))
-    metrics = {
+    reconstruction = {
         f"reconstruction/{name}": value
         for name, value in {
             "r2": r2, "cosine": 0.9, "r2_mean": -0.1, "cosine_mean": 0.8, "r2_nearest": 0.2,
             "cosine_nearest": 0.85,
         }.items()
     }  # fmt: skip
+    metrics = reconstruction if metrics is None else metrics
     result = {
         "status": status, "metrics": metrics, "first_loss": 2.0, "last_loss": 0.5, "steps": steps,
         "parameters": parameters, "seconds": 4.0, "cpu_seconds": 8.0, "peak_memory_mb": 100.0,
@@ -98,6 +101,31 @@ def test_the_table_has_quality_cost_spread_and_baselines(plan):
     assert rows[2][:3] == ("attention=flash,mask_ratio=0.5", "0", "not run")
     assert rows[-1][0] == "baseline: nearest visible tile"
     assert rows[-1][2] == "0.2000"
+    assert header(collect(plan))[:5] == ("cell", "n", "R²", "cosine", "last loss")
+
+
+def test_the_columns_are_what_the_runs_measured(plan):
+    for number, run in enumerate(plan.runs[:4]):
+        linear = {"probe/linear_balanced_accuracy": 0.9} if number > 1 else {}
+        metrics = {"probe/knn_balanced_accuracy": 0.1 * number, "probe/knn_accuracy": 0.5}
+        finish(plan, run, 0.0, metrics=metrics | linear)
+    rows = collect(plan)
+    assert header(rows)[:5] == ("cell", "n", "k-NN", "linear", "last loss")
+    assert [row[2:4] for row in table_rows(rows)] == [
+        ("0.0500 ± 0.0707", "n/a"), ("0.2500 ± 0.0707", "0.9000 ± 0.0000"),
+        ("not run", ""), ("not run", ""),
+    ]  # fmt: skip
+    text = write_report(plan, ["gigakit"])
+    assert "balanced accuracies of frozen embeddings" in text
+    assert "knn_accuracy" in (plan.out / "results.csv").read_text().splitlines()[0]
+
+
+def test_without_a_measure_the_loss_is_shown_and_told_apart(plan):
+    finish(plan, plan.runs[0], 0.0, metrics={})
+    rows = collect(plan)
+    assert header(rows)[:3] == ("cell", "n", "last loss")
+    assert table_rows(rows)[0][:3] == ("attention=dilated,mask_ratio=0.5", "1 of 2", "0.5000")
+    assert "labelled tiles give a probe" in write_report(plan, ["gigakit"])
 
 
 def test_the_report_says_what_makes_cells_unequal(plan):

@@ -178,3 +178,20 @@ def test_loading_leaves_nothing_shared(recipe):
     first.values["model"]["mask_ratio"] = 9
     applied = apply_section(first, "sample")
     assert _get(applied, "model.mask_ratio") == 0.75
+
+
+def test_a_replaced_dict_keeps_what_it_names(recipe):
+    new = {
+        "type": "ContrastiveLearning",
+        "_keep_": ["encoder", "data_preprocessor"],
+        "encoder": {"width": 32},
+    }
+    model = load_config(recipe, [f"model={new!r}"]).values["model"]
+    old = load_config(recipe).values["model"]["encoder"]
+    assert model == {"type": "ContrastiveLearning", "encoder": {**old, "width": 32}}
+    same = load_config(recipe, ["model={'_keep_': ['type']}"]).values["model"]
+    assert same == {"type": "MaskedAutoencoder"}
+    fresh = load_config(recipe, ["model.loss={'_keep_': ['a'], 'type': 'MaskedEmbeddingLoss'}"])
+    assert fresh.values["model"]["loss"] == {"type": "MaskedEmbeddingLoss"}
+    with pytest.raises(ConfigError, match="give a list of keys"):
+        load_config(recipe, ["model={'_keep_': 'encoder'}"])

@@ -3,12 +3,14 @@
 The subclass gives ``config`` (the smallest objective that has everything random switched on),
 ``recipe``, ``changes`` to it, and a fixture ``data`` with the changes that point it to data.
 ``still`` are changes after which the objective's own draws are the only randomness left: no
-dropout, no augmentation.
+dropout, no augmentation; a fixture ``drawn`` adds what the test of these draws needs. Further attributes say what is different where a loss depends on how a
+batch is cut, and which kills are tried where another objective's test tries them all.
 """
 
 from __future__ import annotations
 
 import copy
+import functools
 import json
 import os
 import random
@@ -41,6 +43,16 @@ SHORT = {
     "randomness.seed": 3,
 }
 WRAPPERS = ("DataParallelModel", "FullyShardedModel")
+# where a run is killed, and the loader's workers of each of its parts
+KILLS = (
+    ("anywhere", (0, 2)),
+    ("anywhere", (2, 0)),
+    ("anywhere, and again", (0, 0, 2)),
+    ("in the middle of writing a checkpoint", (2, 0)),
+    ("before a new checkpoint has its name", (0, 2)),
+    ("before the pointer names the new checkpoint", (0, 0)),
+    ("before the old checkpoint goes", (0, 2)),
+)
 SEED_NAME = "GIGAKIT_KILL_SEED"
 SEED = int(os.environ.get(SEED_NAME, random.SystemRandom().randrange(10**6)))
 
@@ -52,14 +64,37 @@ class ObjectiveContract:
     config: ClassVar[dict[str, Any]]
     changes: ClassVar[dict[str, Any]] = {}
     still: ClassVar[dict[str, Any]] = {}
+    # beside still, what makes losses of parts of a batch add up to that of the whole
+    summable: ClassVar[dict[str, Any]] = {}
+    # of what two processes share, one makes two batches in turn; or one of twice the size, where
+    # a loss compares the samples of a batch
+    takes_whole_batches = False
+    kills: ClassVar[tuple[tuple[str, tuple[int, ...]], ...]] = KILLS
+    killed_wrappers: ClassVar[tuple[str, ...]] = WRAPPERS
     # relative: how far sums of another order may drift in a short run
     rounding = 1e-4
+    # absolute, of the weights after it; None where rounding is all the gradient of some
+    weights_rounding: float | None = None
+
+    @classmethod
+    def pytest_generate_tests(cls, metafunc):
+        """Kill where the objective's test says."""
+        if "moment" in metafunc.fixturenames:
+            metafunc.parametrize(("moment", "workers"), metafunc.cls.kills)
+        if "killed_wrapper" in metafunc.fixturenames:
+            metafunc.parametrize("killed_wrapper", metafunc.cls.killed_wrappers)
 
     @pytest.fixture(scope="class")
     @classmethod
     def data(cls) -> dict[str, Any]:
         """Return the changes that point the recipe to data."""
         raise AssertionError("give a fixture 'data'")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls) -> dict[str, Any]:
+        """Return what, beside ``still``, leaves a step's draws alone to change its loss."""
+        return {"train_dataloader.batch_size": 1}
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -81,12 +116,13 @@ class ObjectiveContract:
         config = copy.deepcopy(values["train_dataloader"])
         dataset = DATASETS.build(config["dataset"])
         seed = values["randomness"]["seed"]
+        collate = dict(config["collate_fn"])
         return DataLoader(
             dataset,
             config["batch_size"],
             sampler=SAMPLERS.build({**config["sampler"], "dataset": dataset, "seed": seed}),
             num_workers=workers,
-            collate_fn=FUNCTIONS.get(config["collate_fn"]["type"]),
+            collate_fn=functools.partial(FUNCTIONS.get(collate.pop("type")), **collate),
         )
 
     def loss(self, model, batch, seed=0):
@@ -137,17 +173,17 @@ class ObjectiveContract:
         index = next(iter(sampler))[0]
 
         def view(draw):
-            # what the network sees; seeds and masks differ besides
-            item = dataset[index, draw]
-            return [x for x in item.values() if torch.is_tensor(x) and x.is_floating_point()]
+            # what the network sees, numbers or pixels; seeds and masks differ besides
+            tensors = [x for x in dataset[index, draw].values() if torch.is_tensor(x)]
+            return [x for x in tensors if x.is_floating_point() or x.dtype == torch.uint8]
 
         assert list(differences(view(0), view(0))) == []
         assert list(differences(view(0), view(sampler.draws_per_epoch))) != []
 
-    def test_masks_differ_from_draw_to_draw_and_rank_to_rank(self, data, tmp_path):
+    def test_masks_differ_from_draw_to_draw_and_rank_to_rank(self, data, drawn, tmp_path):
         """With weights that stay, only what the objective draws can change the loss."""
-        one_item = {"optim_wrapper.optimizer.lr": 0.0, "train_dataloader.batch_size": 1}
-        values = self.resolve(data, **one_item, **self.still, **{"train_cfg.max_steps": 4})
+        short = {"optim_wrapper.optimizer.lr": 0.0, "train_cfg.max_steps": 4}
+        values = self.resolve(data, **{**short, **self.still, **drawn})
         values["param_scheduler"] = None
         rows = {}
         for name, workers, processes in (("alone", 0, 1), ("helped", 2, 1), ("two", 0, 2)):
@@ -187,21 +223,11 @@ class ObjectiveContract:
             left.append(left_by(folder))
             calls[workers] = int((order.notes / "calls").read_text())
         assert list(differences(*left)) == []
-        assert [row["step"] for row in left[0]["scalars.jsonl"]] == [*(1, 4, 6, 8, 12, 12, 14, 14)]
+        # a monitor's rows come beside those of training and validation
+        rows = [row for row in left[0]["scalars.jsonl"] if "health/feature_std" not in row]
+        assert [row["step"] for row in rows] == [*(1, 4, 6, 8, 12, 12, 14, 14)]
         return left[0], calls
 
-    @pytest.mark.parametrize(
-        ("moment", "workers"),
-        [
-            ("anywhere", (0, 2)),
-            ("anywhere", (2, 0)),
-            ("anywhere, and again", (0, 0, 2)),
-            ("in the middle of writing a checkpoint", (2, 0)),
-            ("before a new checkpoint has its name", (0, 2)),
-            ("before the pointer names the new checkpoint", (0, 0)),
-            ("before the old checkpoint goes", (0, 2)),
-        ],
-    )
     def test_killed_and_resumed_it_ends_bit_identical(
         self, values, whole, tmp_path, moment, workers
     ):
@@ -256,19 +282,38 @@ class ObjectiveContract:
 
     def test_two_processes_equal_one(self, data, tmp_path):
         """Without dropout, which is each rank's own: losses, gradient norms and metrics."""
-        values = self.resolve(data, **self.still)
-        one = self.order(values, tmp_path / "one", 0, 0)
+        values = self.resolve(data, **{**self.still, **self.summable})
+        whole = copy.deepcopy(values)
+        if self.takes_whole_batches:
+            whole["optim_wrapper"]["accumulative_counts"] = 1
+            whole["train_dataloader"]["batch_size"] *= 2
+        one = self.order(whole, tmp_path / "one", 0, 0)
         start(one).finish()
-        expected = left_by(one.work_dir)["scalars.jsonl"]
+        expected = left_by(one.work_dir)
         for wrapper in WRAPPERS:
             # twice the processes, half the batches of each
             half = self.shared(values, wrapper, accumulative_counts=1)
             two = self.order(half, tmp_path / wrapper, 0, 0)
             start(two, 2).finish()
-            found = left_by(two.work_dir)["scalars.jsonl"]
-            assert [list(row) for row in found] == [list(row) for row in expected]
-            for row, wanted in zip(found, expected, strict=True):
+            found = left_by(two.work_dir)
+            rows = found["scalars.jsonl"], expected["scalars.jsonl"]
+            assert [list(row) for row in rows[0]] == [list(row) for row in rows[1]]
+            for row, wanted in zip(*rows, strict=True):
                 assert row == pytest.approx(wanted, rel=self.rounding, abs=1e-7), wrapper
+            self.compare_weights(found["checkpoint"], expected["checkpoint"])
+
+    def compare_weights(self, found: dict[str, Any], expected: dict[str, Any]) -> None:
+        """Compare the weights of two checkpoints to rounding."""
+        if self.weights_rounding is None:
+            return
+        one, two = (self.with_gradient(state["state_dict"]) for state in (found, expected))
+        assert one.keys() == two.keys()
+        apart = {name: float((one[name] - two[name]).abs().max()) for name in one}
+        assert {k: v for k, v in apart.items() if v > self.weights_rounding} == {}
+
+    def with_gradient(self, weights: dict[str, Any]) -> dict[str, Any]:
+        """Return the weights whose gradient is more than rounding."""
+        return weights
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -289,10 +334,10 @@ class ObjectiveContract:
         for one, two in zip(copied, sharded, strict=True):
             assert two == pytest.approx(one, rel=self.rounding, abs=1e-7)
 
-    @pytest.mark.parametrize("wrapper", WRAPPERS)
     def test_two_processes_killed_and_resumed_end_bit_identical(
-        self, values, pairs, tmp_path, wrapper
+        self, values, pairs, tmp_path, killed_wrapper
     ):
+        wrapper = killed_wrapper
         left, calls = pairs[wrapper]
         draw = random.Random(f"{SEED} {wrapper}")
         told = f"{wrapper}; {SEED_NAME}={SEED} repeats it"

@@ -9,6 +9,7 @@ from gigakit.engine.flops import flop_counter, is_counted
 from gigakit.nn.attention.dilated import DilatedAttention
 from gigakit.nn.attention.full import FullAttention
 from gigakit.nn.backbones.longnet import LongNet
+from gigakit.registry import OBJECTIVES
 
 BATCH, HEADS, DIM = 2, 4, 16
 VARIANTS = {
@@ -73,6 +74,52 @@ def test_work_done_again_counts_again():
     assert once == 3 * forward
     # the last layer's output is needed by nothing, so torch stops before it
     assert once < again <= once + forward
+
+
+def test_a_step_of_self_distillation_costs_what_it_should():
+    """Kept samples alone, both networks, heads on masked patches alone; nothing is computed."""
+    images, local, side, small, patch, width, depth = 10, 3, 64, 32, 16, 32, 2
+    hidden, bottleneck, prototypes, masked = 24, 8, 40, 17
+    with torch.device("meta"):
+        model = OBJECTIVES.build(
+            {
+                "type": "SelfDistillation",
+                "encoder": {
+                    "type": "VisionTransformer", "image_size": side, "width": width,
+                    "depth": depth, "heads": 2, "drop_path": 0.3,
+                    "attention": {"type": "FullAttention", "backend": "math"},
+                },
+                "head": {
+                    "type": "DinoHead", "prototypes": prototypes, "hidden": hidden,
+                    "bottleneck": bottleneck, "layers": 2,
+                },
+                "losses": [{"type": "DinoLoss"}, {"type": "IbotLoss"}],
+                "targets": {"type": "SinkhornKnopp"},
+            }
+        ).train()  # fmt: skip
+        batch = {
+            "global_crops": torch.empty(2, images, 3, side, side),
+            "local_crops": torch.empty(local, images, 3, small, small),
+            "masks": torch.zeros(2 * images, 16, dtype=torch.bool),
+            "mask_indices": torch.zeros(masked, dtype=torch.int64),
+            "mask_weights": torch.zeros(masked),
+        }
+    found, _ = counted(lambda: sum(model(**batch, mode="loss").values()).backward())
+
+    def embed(size):
+        return 2 * 3 * patch**2 * width * (size // patch) ** 2
+
+    def blocks(size):
+        tokens = (size // patch) ** 2 + 1
+        return depth * (24 * width**2 * tokens + 4 * tokens**2 * width)
+
+    head = 2 * (width * hidden + hidden * bottleneck + bottleneck * prototypes)
+    rows = 2 * images + masked
+    teacher = 2 * images * (embed(side) + blocks(side)) + rows * head
+    # int(20 × 0.7) and int(30 × 0.7) samples; pixels have no gradient
+    kept = 14 * blocks(side) + 21 * blocks(small)
+    embedded = 2 * images * embed(side) + local * images * embed(small)
+    assert found == teacher + 2 * embedded + 3 * kept + 3 * (rows + local * images) * head
 
 
 def test_few_steps_are_counted():

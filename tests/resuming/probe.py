@@ -85,8 +85,10 @@ class ProbeHook(Hook):
         self._note("end")
 
     def _keep_loss(self, _objective: Any, _batch: Any, outputs: Any) -> None:
-        if isinstance(outputs, dict) and "loss" in outputs:
-            self.losses.append(float(outputs["loss"].detach()))
+        # mmengine adds up what is named a loss
+        losses = [v for k, v in outputs.items() if "loss" in k] if isinstance(outputs, dict) else []
+        if losses:
+            self.losses.append(float(sum(losses).detach()))
 
     def _note(self, word: str) -> None:
         # in one piece: a kill between emptying the file and filling it would leave no word

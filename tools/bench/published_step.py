@@ -29,6 +29,8 @@ class PublishedStep:
             [p for p in self.student.parameters() if p.requires_grad], lr=lr, foreach=True
         )
         prototypes = self.student.head.prototypes
+        # heads take a buffer of the most patches that may be masked
+        self.upper_bound = 0
         self.center, self.patch_center = torch.zeros(1, prototypes), torch.zeros(1, 1, prototypes)
 
     def __call__(self, batch: dict[str, Tensor]) -> float:
@@ -36,17 +38,20 @@ class PublishedStep:
         images = batch["global_crops"].shape[1]
         views = batch["global_crops"].flatten(0, 1), batch["local_crops"].flatten(0, 1)
         indices, weights = batch["mask_indices"], batch["mask_weights"]
+        masked_rows = len(indices)
+        self.upper_bound = _upper_bound(images, batch["masks"].shape[1])
         with torch.no_grad():
             cls, patches = _encode(self.teacher.encoder, [views[0]], [None], 0.0)[0]
-            masked = patches.flatten(0, 1).index_select(0, indices)
-            logits = self.teacher.head(torch.cat([cls, masked]))
+            logits = self.teacher.head(torch.cat([cls, self._buffer(patches, indices)]))
             targets = self._centered(logits[: len(cls)])
-            patch_targets = self._patches_centered(logits[len(cls) :].unsqueeze(0)).squeeze(0)
+            of_patches = logits[len(cls) : len(cls) + masked_rows]
+            patch_targets = self._patches_centered(of_patches.unsqueeze(0)).squeeze(0)
         crops = _encode(self.student.encoder, views, [batch["masks"], None], self.drop_path)
         (cls, patches), (local, _) = crops
-        masked = patches.flatten(0, 1).index_select(0, indices)
-        logits = self.student.head(torch.cat([local, cls, masked]))
-        of_local, of_global, of_patches = logits.split([len(local), len(cls), len(masked)])
+        buffer = self._buffer(patches, indices)
+        logits = self.student.head(torch.cat([local, cls, buffer]))
+        of_local, of_global, of_patches = logits.split([len(local), len(cls), len(buffer)])
+        of_patches = of_patches[:masked_rows]
         loss = _dino(of_local, of_global, targets, images)
         loss = loss + 0.1 * sum(_koleo(view) for view in cls.chunk(2))
         ibot = torch.sum(patch_targets * functional.log_softmax(of_patches / 0.1, dim=-1), dim=-1)
@@ -58,6 +63,11 @@ class PublishedStep:
         self.optimizer.step()
         self._follow()
         return loss.item()
+
+    def _buffer(self, patches: Tensor, indices: Tensor) -> Tensor:
+        buffer = patches.new_zeros(self.upper_bound, patches.shape[-1])
+        buffer[: len(indices)].copy_(patches.flatten(0, 1).index_select(0, indices))
+        return buffer
 
     def _centered(self, logits: Tensor) -> Tensor:
         found = functional.softmax((logits - self.center) / 0.07, dim=-1)
@@ -75,6 +85,12 @@ class PublishedStep:
         own, others = list(self.teacher.parameters()), list(self.student.parameters())
         torch._foreach_mul_(own, 0.996)
         torch._foreach_add_(own, others, alpha=0.004)
+
+
+def _upper_bound(images: int, patches: int) -> int:
+    masked = images
+    edges = torch.linspace(0.1, 0.5, masked + 1)[1:]
+    return sum(int(patches * edge) for edge in edges)
 
 
 def _encode(encoder, views, masks, drop_path):  # noqa: ANN001, ANN202

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
@@ -26,6 +27,7 @@ def collate_views(
     *,
     patch_size: int = 16,
     masking: Mapping[str, Any] | None = None,
+    constant: bool = False,
 ) -> dict[str, Any]:
     """Stack images crop by crop: first all images' crop 1, then all images' crop 2.
 
@@ -37,13 +39,16 @@ def collate_views(
             ``seed`` and ``image_id``.
         patch_size: side of a patch in px.
         masking: config from MASKINGS of the global crops' patches; ``None`` for none.
+        constant: fill ``mask_indices`` up to the most patches that the masking can hide, so that
+            batches of one size have tensors of one shape, as compiled networks like them. What
+            fills up has place 0 and weight 0; ``mask_count`` () int64 tells what does not.
 
     Returns:
         ``global_crops`` (V, B, 3, S, S), ``local_crops`` (L, B, 3, s, s), ``seed`` (B,) int64 and
         ``image_id`` list of str. With a masking, of the P patches of a global crop, ``masks``
         (V B, P) bool, True = masked out, whose row is v B + b, ``mask_indices`` (M,) int64 of the
         masked patches among all (V B P), and ``mask_weights`` (M,) float32, 1 over the masked
-        patches of the crop.
+        patches of the crop; with ``constant`` also ``mask_count``.
 
     Raises:
         ConfigError: crops that do not divide into patches, or a masking of something else.
@@ -64,10 +69,12 @@ def collate_views(
             where="collate_fn.patch_size",
             fix="give the patch size of the encoder",
         )
-    masks = _draw(
-        _masking(json.dumps(masking)), views, [side // patch_size for side in size], seeds
-    )
-    return {**batch, **masked_patches(torch.from_numpy(masks))}
+    built = _masking(json.dumps(masking))
+    masks = _draw(built, views, [side // patch_size for side in size], seeds)
+    masked = masked_patches(torch.from_numpy(masks))
+    if constant:
+        masked = _filled_up(masked, built.counts.most(*masks.shape))
+    return {**batch, **masked}
 
 
 def masked_patches(masks: Tensor) -> dict[str, Tensor]:
@@ -75,6 +82,16 @@ def masked_patches(masks: Tensor) -> dict[str, Tensor]:
     indices = masks.flatten().nonzero().flatten()
     weights = 1.0 / masks.sum(dim=1)[indices // masks.shape[1]]
     return {"masks": masks, "mask_indices": indices, "mask_weights": weights}
+
+
+def _filled_up(masked: dict[str, Tensor], length: int) -> dict[str, Tensor]:
+    """Bring places and weights to a length, and tell how many are of masked patches."""
+    count = len(masked["mask_indices"])
+    filled = {
+        name: functional.pad(masked[name], (0, length - count))
+        for name in ("mask_indices", "mask_weights")
+    }
+    return {**masked, **filled, "mask_count": torch.tensor(count)}
 
 
 def _draw(masking: PatchMasking, views: int, grid: list[int], seeds: list[int]) -> np.ndarray:

@@ -15,6 +15,7 @@ class PatchMasking(Protocol):
     """A masking of image patches; with ``per_image`` it is drawn for one image at a time."""
 
     per_image: bool
+    counts: PatchCounts
 
     def draw(
         self, crops: int, height: int, width: int, generator: np.random.Generator
@@ -81,6 +82,17 @@ class PatchCounts:
         ratio = edges[1:] if self.upper_edge else generator.uniform(edges[:-1], edges[1:])
         counts[:masked_crops] = patches * ratio
         return generator.permutation(counts)
+
+    def most(self, crops: int, patches: int) -> int:
+        """Return how many patches may be hidden of all crops together, at most.
+
+        Formula: the sum over the n masked crops of ``int(P e_(i+1))``, DINOv2's upper bound; with
+        ``per_image`` all crops may be masked, each as much as ``ratio`` allows.
+        """
+        if self.per_image:
+            return crops * int(patches * self.high) if self.probability else 0
+        edges = np.linspace(self.low, self.high, int(crops * self.probability) + 1)
+        return int((patches * edges[1:]).astype(np.int64).sum())
 
 
 def complete(mask: np.ndarray, count: int, generator: np.random.Generator) -> None:

@@ -20,7 +20,8 @@ class ObjectiveScheduleHook(Hook):
     a resumed run goes on with it exactly. It is logged as ``train/<key>``.
 
     Args:
-        key: the objective's attribute, with dots for attributes of its parts.
+        key: the objective's attribute, with dots for attributes of its parts. It holds a number, or
+            ``None`` where it takes another's place only when it is set.
         base: the value after the warm-up.
         final: the value at the end; ``None`` keeps the base value.
         warmup_epochs: epochs of warm-up.
@@ -57,8 +58,7 @@ class ObjectiveScheduleHook(Hook):
         loop = runner.train_loop
         where = f"ObjectiveScheduleHook.{self.key}"
         owner, name = self._owner(runner)
-        number = getattr(owner, name, None)
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if not _is_number(owner, name):
             raise ConfigError(
                 f"{runner.model_name} has no number '{self.key}'",
                 where="ObjectiveScheduleHook.key",
@@ -88,3 +88,12 @@ class ObjectiveScheduleHook(Hook):
         for part in path:
             owner = getattr(owner, part, None)
         return owner, name
+
+
+def _is_number(owner: Any, name: str) -> bool:
+    """Tell whether an attribute holds a number, or nothing yet."""
+    number = getattr(owner, name, None)
+    if number is None:
+        # what a module registers as absent, such as a head, is no number
+        return name in getattr(owner, "__dict__", {})
+    return isinstance(number, int | float) and not isinstance(number, bool)

@@ -18,6 +18,9 @@ from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
 from gigakit.registry import OPTIM_WRAPPERS
 
+# a group's entry: its gradients are dropped before the step, so that nothing of it changes
+NO_GRADIENT = "no_gradient"
+
 
 @dataclass(frozen=True)
 class Skip:
@@ -45,7 +48,8 @@ class GuardedOptimWrapper(OptimWrapper):
         accumulative_counts: batches per optimiser step.
         clip_grad: such as ``dict(max_norm=1.0)``; ``None`` measures the norm and does not clip.
             With ``parts``, such as ``["student.encoder", "student.head"]``, each part is clipped by
-            its own norm, as DINOv2 does; a part that the model has not is passed over.
+            its own norm, as DINOv2 does; a part that the model has not is passed over. With
+            ``each=True`` every tensor is clipped by its own norm, as DINO and iBOT do.
         precision: ``bf16`` runs the forward pass under autocast, on any device; weights, gradients
             and optimiser stay float32.
         max_consecutive_skips: skipped steps in a row that end the run.
@@ -75,11 +79,11 @@ class GuardedOptimWrapper(OptimWrapper):
             raise ConfigError(
                 f"got '{precision}'", where="optim_wrapper.precision", fix="give fp32 or bf16"
             )
-        if clip_grad is not None and set(clip_grad) - {"max_norm", "norm_type", "parts"}:
+        if clip_grad is not None and set(clip_grad) - {"max_norm", "norm_type", "parts", "each"}:
             raise ConfigError(
                 f"got {sorted(clip_grad)}",
                 where="optim_wrapper.clip_grad",
-                fix="give max_norm and, if need be, norm_type and parts",
+                fix="give max_norm and, if need be, norm_type, and parts or each",
             )
         super().__init__(
             optimizer,
@@ -137,10 +141,8 @@ class GuardedOptimWrapper(OptimWrapper):
         if processes.most([not all(map(math.isfinite, values))]) == [0]:
             self.consecutive_skips, self.last_skip = 0, None
             if self.clip_grad_kwargs:
-                for name, parameters in parts.items():
-                    torch.nn.utils.clip_grads_with_norm_(
-                        parameters, self.clip_grad_kwargs["max_norm"], norms[name]
-                    )
+                self._clip(parts, norms, **self.clip_grad_kwargs)
+            self._drop_gradients()
             self.optimizer.step(**kwargs)
         else:
             self.skipped_steps += 1
@@ -158,6 +160,29 @@ class GuardedOptimWrapper(OptimWrapper):
         state = dict(state_dict)
         self.skipped_steps, self.consecutive_skips = state.pop("skipped", [0, 0])
         super().load_state_dict(state)
+
+    def _clip(
+        self,
+        gradients: dict[str, list[nn.Parameter]],
+        norms: dict[str, Tensor],
+        *,
+        max_norm: float,
+        each: bool = False,
+        **_others: Any,
+    ) -> None:
+        """Bring gradients with a larger norm to ``max_norm``: each part's, or each tensor's."""
+        for name, parameters in gradients.items():
+            pieces = [[parameter] for parameter in parameters] if each else [parameters]
+            for piece in pieces:
+                norm = self._norm(piece) if each else norms[name]
+                torch.nn.utils.clip_grads_with_norm_(piece, max_norm, norm)
+
+    def _drop_gradients(self) -> None:
+        """Take gradients from the groups that a schedule has marked; their norm has counted."""
+        for group in self.optimizer.param_groups:
+            if group.get(NO_GRADIENT):
+                for parameter in group["params"]:
+                    parameter.grad = None
 
     @property
     def _norm_type(self) -> float:

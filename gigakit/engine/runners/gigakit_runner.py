@@ -109,12 +109,16 @@ class GigakitRunner(Runner):
     def build_dataloader(
         dataloader: Any, seed: int | None = None, diff_rank_seed: bool = False
     ) -> Any:
-        """Build a loader; mmengine looks for collate functions among its own alone."""
+        """Build a loader; mmengine looks for collate functions among its own alone.
+
+        Batches lie in pinned memory where there is a GPU, unless the recipe says otherwise.
+        """
         if isinstance(dataloader, dict):
             collate = dict(dataloader.get("collate_fn") or {"type": "default_collate"})
             if isinstance(collate["type"], str):
                 collate["type"] = FUNCTIONS.get(collate["type"])
-            dataloader = {**dataloader, "collate_fn": collate}
+            pinned = torch.cuda.is_available()
+            dataloader = {"pin_memory": pinned, **dataloader, "collate_fn": collate}
         return Runner.build_dataloader(dataloader, seed, diff_rank_seed)
 
     def register_default_hooks(self, hooks: dict[str, Any] | None = None) -> None:

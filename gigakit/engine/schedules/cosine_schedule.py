@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, Literal
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.optim_wrappers.guarded_optim_wrapper import NO_GRADIENT
 from gigakit.engine.schedules.curve import Curve, epochs_to_steps
 from gigakit.engine.schedules.plan import PlannedSchedule
 from gigakit.registry import PARAM_SCHEDULERS
@@ -30,6 +31,9 @@ class CosineSchedule(PlannedSchedule):
         warmup_start: where the warm-up starts.
         last_layer_frozen_epochs: epochs in which groups marked ``is_last_layer`` have rate 0;
             DINOv2 takes 1.
+        last_layer_frozen_by: ``rate``: rate 0, while the optimiser's moments go on (DINOv2);
+            ``gradient``: without a gradient, moments stay too (DINO and iBOT), which
+            :class:`~gigakit.engine.optim_wrappers.guarded_optim_wrapper.GuardedOptimWrapper` does.
         epochs: length of the schedule; ``None`` is the run's. A longer one is cut off by the run's
             end, after a shorter one the final value holds.
         total_steps: ``None`` in a recipe takes the loop's.
@@ -51,6 +55,7 @@ class CosineSchedule(PlannedSchedule):
         warmup_epochs: float = 0.0,
         warmup_start: float = 0.0,
         last_layer_frozen_epochs: float = 0.0,
+        last_layer_frozen_by: Literal["rate", "gradient"] = "rate",
         epochs: float | None = None,
         total_steps: int | None = None,
         steps_per_epoch: int | None = None,
@@ -58,6 +63,12 @@ class CosineSchedule(PlannedSchedule):
         if key not in ("lr", "weight_decay"):
             raise ConfigError(
                 f"got '{key}'", where="param_scheduler.key", fix="give lr or weight_decay"
+            )
+        if last_layer_frozen_by not in ("rate", "gradient"):
+            raise ConfigError(
+                f"got '{last_layer_frozen_by}'",
+                where="param_scheduler.last_layer_frozen_by",
+                fix="give rate or gradient",
             )
         for name, value in (("final", final), ("warmup_start", warmup_start)):
             if value < 0:
@@ -75,6 +86,7 @@ class CosineSchedule(PlannedSchedule):
             warmup_steps=_steps(warmup_epochs, steps_per_epoch, "warmup_epochs"),
             warmup_start=warmup_start,
         )
+        self._frozen_by = last_layer_frozen_by
         self._frozen = _steps(last_layer_frozen_epochs, steps_per_epoch, "last_layer_frozen_epochs")
         super().__init__(optimizer, key, by_epoch=False)
 
@@ -87,8 +99,11 @@ class CosineSchedule(PlannedSchedule):
         # the group with the highest rate may itself have a part of it only
         base = base / max(factors) if base else 0.0
         value = dataclasses.replace(self._curve, base=base)(self.last_step)
+        if self.param_name == "lr" and self._frozen_by == "gradient":
+            for group in self.optimizer.param_groups:
+                group[NO_GRADIENT] = self._is_frozen(group)
         return [
-            0.0 if self._is_frozen(group) else value * factor
+            0.0 if self._is_frozen(group) and self._frozen_by == "rate" else value * factor
             for group, factor in zip(self.optimizer.param_groups, factors, strict=True)
         ]
 

@@ -85,6 +85,12 @@ class VisionTransformer(nn.Module):
         _check_choice("drop_path_shape", drop_path_shape, ("uniform", "linear"))
         _check_choice("drop_path_mode", drop_path_mode, ("subset", "sample"))
         _check_choice("interpolation", interpolation, ("offset", "antialiased"))
+        if ffn == "swiglu" and int(width * mlp_ratio) % 2:
+            raise ConfigError(
+                f"mlp_ratio {mlp_ratio} makes {int(width * mlp_ratio)} of width {width}",
+                where="VisionTransformer.mlp_ratio",
+                fix="SwiGLU has two halves; choose an even product",
+            )
         if not 0.0 <= drop_path < 1.0 or registers < 0:
             raise ConfigError(
                 f"drop_path {drop_path}, registers {registers}",

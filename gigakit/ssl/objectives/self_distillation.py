@@ -6,7 +6,6 @@ crop, M masked patches of all rows, D width, K prototypes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,40 +15,21 @@ from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES, TARGETS
-from gigakit.ssl.distillation import DistillationLoss, DistillationStep, Part
+from gigakit.ssl.distillation import DistillationLoss, DistillationStep, MaskedPatches
+from gigakit.ssl.distillation_checks import (
+    check_crops,
+    check_images,
+    check_masks,
+    check_population,
+    tell_of_few_rows,
+)
 from gigakit.ssl.objectives.embedded_images import one_dict_an_image
+from gigakit.ssl.projected_encoder import ProjectedEncoder
+from gigakit.ssl.ranks import summed
 from gigakit.ssl.teacher import make_teacher, update_teacher
-
-LOGGER = logging.getLogger(__name__)
 
 Mode = Literal["tensor", "loss", "predict"]
 _GLOBAL_CROPS = 2
-
-
-class Network(nn.Module):
-    """What student and teacher have alike: an encoder, a head, perhaps a head for patches."""
-
-    def __init__(self, encoder: nn.Module, head: nn.Module, patch_head: nn.Module | None) -> None:
-        super().__init__()
-        # Any: what an encoder is called with beside forward is its own
-        self.encoder: Any = encoder
-        self.head: Any = head
-        if patch_head is not None:
-            self.patch_head: Any = patch_head
-
-    def logits(self, cls: Tensor | None, patches: Tensor | None) -> list[Tensor | None]:
-        """Return logits of class tokens ``(R, D)`` and of patches ``(M, D)``.
-
-        A shared head takes both in one call.
-        """
-        if cls is None or patches is None or hasattr(self, "patch_head"):
-            of_patches = getattr(self, "patch_head", self.head)
-            return [
-                None if cls is None else self.head(cls),
-                None if patches is None else of_patches(patches),
-            ]
-        both: Tensor = self.head(torch.cat([cls, patches]))
-        return [both[: len(cls)], both[len(cls) :]]
 
 
 @OBJECTIVES.register_module()
@@ -71,10 +51,13 @@ class SelfDistillation(BaseModel):
         momentum: of the teacher; a schedule sets it, DINOv2's goes from 0.992 to 1.
         teacher_temperature: a schedule sets it, DINOv2's goes from 0.04 to 0.07.
         patch_teacher_temperature: of patches; ``None`` takes the same.
+        patch_population: patches whose mean the center of patch targets follows: the ``masked``
+            ones (DINOv2), or ``all``, for which the teacher's head sees every patch (iBOT).
         data_preprocessor: config, such as ``TileViews``.
 
     Raises:
-        ConfigError: no loss, or a head for patches that no loss uses.
+        ConfigError: no loss, a head for patches that no loss uses, or a population for targets
+            that follow none.
 
     Source: DINO (Caron et al. 2021); iBOT (Zhou et al. 2022); DINOv2 (Oquab et al. 2024), section
         4; Prov-GigaPath, Methods, tile-level pretraining.
@@ -92,6 +75,7 @@ class SelfDistillation(BaseModel):
         momentum: float = 0.992,
         teacher_temperature: float = 0.04,
         patch_teacher_temperature: float | None = None,
+        patch_population: Literal["masked", "all"] = "masked",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
         # mmengine looks for preprocessors among its own alone
@@ -110,14 +94,13 @@ class SelfDistillation(BaseModel):
         self.teacher_temperature = teacher_temperature
         self.patch_teacher_temperature = patch_teacher_temperature
         built = BACKBONES.build({"maskable": True, **encoder})
-        self.student = Network(
+        self.student = ProjectedEncoder(
             built,
             HEADS.build({"input_dim": built.width, **head}),
             HEADS.build({"input_dim": built.width, **patch_head}) if patch_head else None,
         )
         self.teacher = make_teacher(self.student)
-        widths: dict[Part, int] = {"cls": self.student.head.prototypes}
-        widths["patches"] = getattr(self.student, "patch_head", self.student.head).prototypes
+        widths = self.student.prototypes()
         self.targets = nn.ModuleDict(
             {
                 part: TARGETS.build({"prototypes": widths[part], **(targets or _CENTERING)})
@@ -125,6 +108,9 @@ class SelfDistillation(BaseModel):
                 if part in uses
             }
         )
+        self._patch_population = patch_population
+        if "patches" in self.targets:
+            check_population(patch_population, self.targets["patches"])
         self._told_of_few_rows = False
 
     def train(self, mode: bool = True) -> SelfDistillation:
@@ -148,6 +134,7 @@ class SelfDistillation(BaseModel):
         masks: Tensor | None = None,
         mask_indices: Tensor | None = None,
         mask_weights: Tensor | None = None,
+        mask_count: Tensor | None = None,
         images: Tensor | None = None,
         mode: Mode = "tensor",
         **entries: Any,
@@ -160,6 +147,7 @@ class SelfDistillation(BaseModel):
             masks: ``(N, P)`` bool, True = masked out.
             mask_indices: ``(M,)`` their places in ``(N P,)``.
             mask_weights: ``(M,)``, 1 over the masked patches of its row.
+            mask_count: how many of the M are masked patches, where the rest fills up.
             images: ``(B, 3, S, S)``, normalised, for ``predict`` and ``tensor``.
             mode: ``loss`` returns a value for each loss; ``predict`` one dict a tile with
                 ``features`` ``(D,)`` and the entries handed in; ``tensor`` the features ``(B, D)``.
@@ -173,7 +161,8 @@ class SelfDistillation(BaseModel):
                 raise ConfigError(
                     "a batch without crops", where="train_dataloader", fix="use collate_views"
                 )
-            return self._loss(global_crops, local_crops, masks, mask_indices, mask_weights)
+            masked = MaskedPatches(masks, mask_indices, mask_weights, mask_count)
+            return self._loss(global_crops, local_crops, masked)
         if images is None:
             raise ConfigError(
                 "a batch without images", where="val_dataloader", fix="use LabelledTiles"
@@ -190,47 +179,44 @@ class SelfDistillation(BaseModel):
     def health(self, global_crops: Tensor, **_others: Any) -> dict[str, Tensor]:
         """Return the teacher's class tokens of the first crops, and its sharpened targets.
 
-        Targets are centered by this batch alone: looking must not move the running center.
+        Targets are centered by this batch of all processes, which all call it: looking must not
+        move the running center.
         """
         cls = self.teacher.encoder(global_crops[0])
         shown = {"features": cls}
         if "cls" in self.targets:
             logits = self.teacher.head(cls).float()
-            centered = (logits - logits.mean(dim=0)) / self.teacher_temperature
+            told = summed(torch.cat([logits.sum(dim=0), logits.new_tensor([len(logits)])]))
+            centered = (logits - told[:-1] / told[-1]) / self.teacher_temperature
             shown["teacher_probs"] = centered.softmax(dim=-1)
         return shown
 
     def _loss(
-        self,
-        global_crops: Tensor,
-        local_crops: Tensor,
-        masks: Tensor | None,
-        mask_indices: Tensor | None,
-        mask_weights: Tensor | None,
+        self, global_crops: Tensor, local_crops: Tensor, masked: MaskedPatches
     ) -> dict[str, Tensor]:
-        self._check(global_crops, mask_indices)
+        self._check(global_crops, masked)
         # M rows travel through the heads, where any loss asks for them
-        indices = mask_indices if "patches" in self.targets else None
+        indices = masked.indices if "patches" in self.targets else None
         crops = global_crops.flatten(0, 1)
-        targets = self._teach(crops, indices)
+        targets = self._teach(crops, indices, masked.count)
         views, images = [crops], global_crops.shape[1]
         if local_crops.numel():
             views.append(local_crops.flatten(0, 1))
-        seen = self.student.encoder.forward_views(views, [masks, *[None] * (len(views) - 1)])
+        seen = self.student.encoder.forward_views(views, [masked.masks, *[None] * (len(views) - 1)])
         cls = torch.cat([view.cls for view in seen])
-        if masks is None and self.student.encoder.mask_token is not None:
+        if masked.masks is None and self.student.encoder.mask_token is not None:
             # a parameter without gradient would keep other processes waiting
             cls = cls + 0.0 * self.student.encoder.mask_token.sum()
         patches = seen[0].patches
-        masked = None if indices is None else patches.flatten(0, 1)[indices]
-        logits, patch_logits = self.student.logits(cls if "cls" in self.targets else None, masked)
+        hidden = None if indices is None else patches.flatten(0, 1)[indices]
+        logits, patch_logits = self.student.logits(cls if "cls" in self.targets else None, hidden)
         step = DistillationStep(
             **_split("cls", "local_cls", cls, images),
             patches=patches,
             teacher_patches=targets.pop("teacher_patches"),
             **(_split("logits", "local_logits", logits, images) if logits is not None else {}),
             patch_logits=patch_logits,
-            patch_weights=mask_weights,
+            patch_weights=masked.weights,
             **targets,
         )
         return {
@@ -240,11 +226,16 @@ class SelfDistillation(BaseModel):
         }
 
     @torch.no_grad()
-    def _teach(self, crops: Tensor, indices: Tensor | None) -> dict[str, Tensor]:
+    def _teach(
+        self, crops: Tensor, indices: Tensor | None, count: Tensor | None
+    ) -> dict[str, Tensor]:
         seen = self.teacher.encoder.forward_views([crops], [None])[0]
-        masked = None if indices is None else seen.patches.flatten(0, 1)[indices]
+        patches = None if indices is None else seen.patches.flatten(0, 1)
+        everywhere = self._patch_population == "all"
+        if patches is not None and not everywhere:
+            patches = patches[indices]
         logits, patch_logits = self.teacher.logits(
-            seen.cls if "cls" in self.targets else None, masked
+            seen.cls if "cls" in self.targets else None, patches
         )
         found: dict[str, Tensor] = {"teacher_patches": seen.patches}
         if logits is not None:
@@ -252,38 +243,21 @@ class SelfDistillation(BaseModel):
             found["targets"] = targets.view(_GLOBAL_CROPS, -1, targets.shape[-1])
         if patch_logits is not None:
             temperature = self.patch_teacher_temperature or self.teacher_temperature
-            found["patch_targets"] = self.targets["patches"](patch_logits, temperature)
+            found["patch_targets"] = (
+                self.targets["patches"](patch_logits[indices], temperature, population=patch_logits)
+                if everywhere
+                else self.targets["patches"](patch_logits, temperature, count=count)
+            )
         return found
 
-    def _check(self, global_crops: Tensor, mask_indices: Tensor | None) -> None:
+    def _check(self, global_crops: Tensor, masked: MaskedPatches) -> None:
         crops, images = global_crops.shape[:2]
-        if crops != _GLOBAL_CROPS:
-            raise ConfigError(
-                f"got {crops} global crops", where="train_dataloader.dataset.views", fix="give 2"
-            )
-        if "patches" in self.targets and mask_indices is None:
-            raise ConfigError(
-                "a loss of masked patches needs masks",
-                where="train_dataloader.collate_fn.masking",
-                fix="add dict(type='BlockMasks'), or take IbotLoss out",
-            )
-        least = max((getattr(loss, "least_images", 1) for loss in self.losses), default=1)
-        if images < least:
-            raise ConfigError(
-                f"a loss compares {least} tiles or more, a batch has {images}",
-                where="train_dataloader.batch_size",
-                fix="raise it, or take KoLeoLoss out",
-            )
-        least_rows = max(
-            (getattr(kind, "least_rows", 0) for kind in self.targets.values()), default=0
-        )
-        if crops * images < least_rows and not self._told_of_few_rows:
-            self._told_of_few_rows = True
-            LOGGER.warning(
-                "Sinkhorn shares %d rows among %d prototypes: targets are nearly uniform; take a "
-                "larger batch, fewer prototypes or Centering",
-                crops * images,
-                self.student.head.prototypes,
+        check_crops(crops, _GLOBAL_CROPS)
+        check_masks(masked, needed="patches" in self.targets)
+        check_images(images, self.losses)
+        if not self._told_of_few_rows:
+            self._told_of_few_rows = tell_of_few_rows(
+                crops * images, self.targets.values(), self.student.head.prototypes
             )
 
 

@@ -9,6 +9,7 @@ from gigakit.core.errors import ConfigError
 from gigakit.registry import TARGETS
 from gigakit.ssl.precision import at_least_float32
 from gigakit.ssl.ranks import summed
+from gigakit.ssl.row_counts import zero_after
 
 
 @TARGETS.register_module()
@@ -36,6 +37,7 @@ class Centering(nn.Module):
     """
 
     center: Tensor
+    follows_population = True
 
     def __init__(self, *, prototypes: int, momentum: float = 0.9) -> None:
         super().__init__()
@@ -46,7 +48,11 @@ class Centering(nn.Module):
 
     @torch.no_grad()
     def forward(
-        self, logits: Tensor, temperature: float, population: Tensor | None = None
+        self,
+        logits: Tensor,
+        temperature: float,
+        population: Tensor | None = None,
+        count: Tensor | None = None,
     ) -> Tensor:
         """Return probabilities ``(M, K)`` float32, and move the center.
 
@@ -56,12 +62,20 @@ class Centering(nn.Module):
             population: ``(N, K)``, the samples whose mean the center follows where these are not
                 the logits themselves: the original iBOT's center of patches follows all patches,
                 masked or not.
+            count: how many of the logits' rows are samples, the rest only fills up; ``None`` if all
+                are.
         """
         probabilities = ((at_least_float32(logits) - self.center) / temperature).softmax(dim=-1)
         samples = at_least_float32(logits if population is None else population)
         # the number of processes with samples travels with the sum of their means
-        told = torch.cat([samples.mean(dim=0), samples.new_ones(1)])
-        told = summed(told if len(samples) else torch.zeros_like(told))
+        if population is None and count is not None:
+            present = (count > 0).to(samples.dtype)
+            mean = zero_after(samples, count).sum(dim=0) / count.clamp(min=1)
+            told = torch.cat([mean, present.view(1)])
+        else:
+            told = torch.cat([samples.mean(dim=0), samples.new_ones(1)])
+            told = told if len(samples) else torch.zeros_like(told)
+        told = summed(told)
         if told[-1] > 0:
             self.center.lerp_(told[:-1] / told[-1], 1.0 - self.momentum)
         return probabilities

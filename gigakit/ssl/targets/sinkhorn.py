@@ -9,6 +9,7 @@ from gigakit.core.errors import ConfigError
 from gigakit.registry import TARGETS
 from gigakit.ssl.precision import at_least_float32
 from gigakit.ssl.ranks import largest, summed
+from gigakit.ssl.row_counts import is_counted, zero_after
 
 
 @TARGETS.register_module()
@@ -48,20 +49,26 @@ class SinkhornKnopp(nn.Module):
         self.iterations = iterations
 
     @torch.no_grad()
-    def forward(self, logits: Tensor, temperature: float) -> Tensor:
+    def forward(self, logits: Tensor, temperature: float, count: Tensor | None = None) -> Tensor:
         """Return probabilities ``(M, K)`` float32; each process has its own samples' rows.
 
         Args:
             logits: ``(M, K)`` of the teacher; M may be 0.
             temperature: of the teacher.
+            count: how many of the rows are samples, the rest only fills up and gets zeros;
+                ``None`` if all are.
         """
         scaled = at_least_float32(logits) / temperature
         samples = scaled.new_zeros(len(scaled), 1)
         prototypes = scaled.new_zeros(scaled.shape[1])
         for _ in range(self.iterations):
-            prototypes = -_log_sum_over_samples(scaled + samples)
+            weighed = scaled + samples
+            if count is not None:
+                weighed = weighed.masked_fill(~is_counted(weighed, count), -torch.inf)
+            prototypes = -_log_sum_over_samples(weighed)
             samples = -(scaled + prototypes).logsumexp(dim=1, keepdim=True)
-        return (scaled + samples + prototypes).exp()
+        shares = (scaled + samples + prototypes).exp()
+        return shares if count is None else zero_after(shares, count)
 
 
 def _log_sum_over_samples(values: Tensor) -> Tensor:

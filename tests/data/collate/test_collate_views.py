@@ -11,7 +11,7 @@ from mmengine.config import ConfigDict
 
 from gigakit.core.errors import ConfigError
 from gigakit.data.collate.collate_views import masked_patches
-from gigakit.registry import FUNCTIONS
+from gigakit.registry import FUNCTIONS, MASKINGS
 
 BLOCKS = {"type": "BlockMasks"}
 
@@ -26,9 +26,9 @@ def sample(seed, *, local=3, size=32):
     }
 
 
-def collate(seeds, masking=BLOCKS, patch_size=4, **changes):
+def collate(seeds, masking=BLOCKS, patch_size=4, constant=False, **changes):
     function = functools.partial(
-        FUNCTIONS.get("collate_views"), patch_size=patch_size, masking=masking
+        FUNCTIONS.get("collate_views"), patch_size=patch_size, masking=masking, constant=constant
     )
     return function([sample(seed, **changes) for seed in seeds])
 
@@ -109,3 +109,31 @@ def test_what_does_not_fit_is_refused():
         collate([1], patch_size=5)
     with pytest.raises(ConfigError, match="does not mask images"):
         collate([1], masking={"type": "RandomTokens"})
+
+
+@pytest.mark.parametrize("kind", ["BlockMasks", "InverseBlockMasks", "RandomPatchMasks"])
+@pytest.mark.parametrize("per_image", [False, True])
+def test_batches_of_one_size_have_one_shape_where_it_is_asked_for(kind, per_image):
+    if kind == "InverseBlockMasks":
+        masking = {"type": kind, "per_image": per_image}
+    else:
+        masking = {"type": kind, "ratio": [0.1, 0.5], "per_image": per_image}
+    lengths = set()
+    for first in range(0, 60, 6):
+        plain = collate(range(first, first + 6), masking)
+        filled = collate(range(first, first + 6), masking, constant=True)
+        count = int(filled["mask_count"])
+        assert count == len(plain["mask_indices"])
+        for name in ("mask_indices", "mask_weights"):
+            assert torch.equal(filled[name][:count], plain[name])
+            assert not filled[name][count:].any()
+        lengths.add(len(filled["mask_indices"]))
+    assert len(lengths) == 1
+
+
+def test_the_length_is_the_published_upper_bound():
+    # 8 images of 14 x 14 patches in reference/ssl/mask_statistics.json
+    assert MASKINGS.build(BLOCKS).counts.most(16, 196) == 507
+    assert collate(range(8), constant=True)["mask_indices"].shape == (
+        sum(int(64 * (0.1 + 0.05 * (i + 1))) for i in range(8)),
+    )

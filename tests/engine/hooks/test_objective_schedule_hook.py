@@ -1,8 +1,10 @@
 """Numbers of the objective that change with the step."""
 
 import pytest
+import torch
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.hooks.objective_schedule_hook import _is_number
 from gigakit.engine.schedules.curve import Curve
 from gigakit.engine.train import train
 
@@ -42,6 +44,19 @@ def test_a_constant_and_a_short_schedule(toy, tmp_path):
     assert {row.get("train/blocks.0.2.p", 0.4) for row in toy.logged(tmp_path / "constant")} == {
         0.4
     }
+
+
+def test_what_is_not_set_yet_can_be_scheduled():
+    # as a temperature of patches, which is that of class tokens until it is set
+    model = torch.nn.Module()
+    model.own, model.head = None, None
+    model.register_module("absent", None)
+    assert _is_number(model, "own")
+    model.own = 0.5
+    assert _is_number(model, "own")
+    assert not _is_number(model, "absent")
+    assert not _is_number(model, "training")
+    assert not _is_number(None, "own")
 
 
 @pytest.mark.parametrize("key", ["momentum", "blocks.7.p", "blocks.0.2.training", "blocks"])

@@ -67,6 +67,15 @@ def test_clipping_is_torchs():
     assert torch.equal(weights[0].detach(), expected)
 
 
+def test_each_tensor_may_be_clipped_by_its_own_norm():
+    long, short = (torch.nn.Parameter(torch.zeros(2)) for _ in range(2))
+    optimizer = torch.optim.SGD([long, short], lr=1.0)
+    guard = GuardedOptimWrapper(optimizer, clip_grad={"max_norm": 1.0, "each": True})
+    guard.update_params((long * torch.tensor([3.0, 4.0]) + short * torch.tensor([0.3, 0.4])).sum())
+    torch.testing.assert_close(long.detach(), torch.tensor([-0.6, -0.8]), rtol=1e-5, atol=0)
+    torch.testing.assert_close(short.detach(), torch.tensor([-0.3, -0.4]))
+
+
 def test_a_run_with_one_bad_sample_goes_on(toy, tmp_path):
     changed = toy.config(train_dataloader__dataset__bad_draws=[20], log_interval=1)
     result = train(changed, work_dir=tmp_path)

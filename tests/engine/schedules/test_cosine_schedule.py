@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.optim_wrappers.guarded_optim_wrapper import GuardedOptimWrapper
 from gigakit.engine.schedules.cosine_schedule import CosineSchedule
 from gigakit.engine.schedules.curve import Curve
 
@@ -108,3 +109,29 @@ def test_state_is_restored_exactly():
 def test_unusable_values_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
         CosineSchedule(optimizer({}), **{**STEPS, **changes})
+
+
+def test_a_last_layer_without_gradients_keeps_its_moments_too():
+    groups = [{"lr_mult": 1.0, "wd_mult": 1.0}, {"is_last_layer": True, "lr_mult": 1.0}]
+    optim = optimizer(*groups, lr=0.1, weight_decay=0.04)
+    first, last = (group["params"][0] for group in optim.param_groups)
+    guard = GuardedOptimWrapper(optim)
+    rates = CosineSchedule(
+        guard, final=0.0, last_layer_frozen_epochs=1, last_layer_frozen_by="gradient", **STEPS
+    )
+    curve = Curve(0.1, 0.0, 20)
+    for step in range(8):
+        assert [group["lr"] for group in optim.param_groups] == [curve(step)] * 2
+        before = last.item()
+        guard.update_params((first + last - 1.0).sum())
+        assert (last.item() == before) == (step < 5)
+        # moments begin with the first gradient: DINOv2's rate of 0 would let them run from step 0
+        assert (last in optim.state) == (step >= 5)
+        rates.step()
+    assert optim.state[first]["step"] == 8
+    assert optim.state[last]["step"] == 3
+
+
+def test_how_a_last_layer_is_frozen_is_known():
+    with pytest.raises(ConfigError, match="give rate or gradient"):
+        CosineSchedule(optimizer({}, lr=0.1), last_layer_frozen_by="will", **STEPS)

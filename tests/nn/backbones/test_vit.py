@@ -52,7 +52,10 @@ def test_gradients_reach_every_parameter(ffn):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("wrong", [{"image_size": 30}, {"heads": 5}, {"ffn": "relu"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"image_size": 30}, {"heads": 5}, {"ffn": "relu"}, {"ffn": "swiglu", "mlp_ratio": 2.3}],
+)
 def test_sizes_that_do_not_fit_are_refused(wrong):
     with pytest.raises(ConfigError, match="VisionTransformer"):
         VisionTransformer(**{"image_size": 32, "width": 24, "depth": 1, "heads": 3, **wrong})

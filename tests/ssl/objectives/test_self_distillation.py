@@ -8,6 +8,9 @@ import logging
 import numpy as np
 import pytest
 import torch
+from contracts.objective import KILLS, WRAPPERS
+from contracts.tiles import ENCODER as CONTRACT_ENCODER
+from contracts.tiles import MONITORS, PREPROCESSOR, TileObjectiveContract
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES, MASKINGS, OBJECTIVES
@@ -177,6 +180,32 @@ def test_patches_may_have_a_temperature_of_their_own(batch):
     assert not torch.allclose(other["loss_ibot"], plain["loss_ibot"], rtol=1e-3)
 
 
+@pytest.mark.parametrize("targets", ["Centering", "SinkhornKnopp"])
+@pytest.mark.parametrize("population", ["masked", "all"])
+def test_a_batch_that_is_filled_up_gives_the_same_losses_and_gradients(batch, targets, population):
+    if (targets, population) == ("SinkhornKnopp", "all"):
+        pytest.skip("it follows no population")
+    changes = {"targets": {"type": targets}, "patch_population": population}
+    plain, filled = build(**changes).train(), build(**changes).train()
+    count = len(batch["mask_indices"])
+    longer = {
+        **batch,
+        "mask_indices": torch.nn.functional.pad(batch["mask_indices"], (0, 9)),
+        "mask_weights": torch.nn.functional.pad(batch["mask_weights"], (0, 9)),
+        "mask_count": torch.tensor(count),
+    }
+    for _ in range(2):
+        expected, found = plain(**batch, mode="loss"), filled(**longer, mode="loss")
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-6, atol=1e-7)
+    sum(expected.values()).backward()
+    sum(found.values()).backward()
+    for mine, theirs in zip(filled.student.parameters(), plain.student.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    for mine, theirs in zip(filled.targets.buffers(), plain.targets.buffers(), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-6, atol=1e-8)
+
+
 def test_predictions_are_the_teachers_class_tokens(batch):
     model = build().eval()
     images = batch["global_crops"][0]
@@ -244,3 +273,42 @@ def test_too_few_rows_for_sinkhorn_are_told_once(batch, caplog):
         model(**batch, mode="loss")
         model(**batch, mode="loss")
     assert caplog.text.count("Sinkhorn shares 6 rows among 24 prototypes") == 1
+
+
+class TestSelfDistillation(TileObjectiveContract):
+    config = {
+        "type": "SelfDistillation",
+        "encoder": CONTRACT_ENCODER,
+        "head": dict(HEAD),
+        "patch_head": dict(HEAD, prototypes=12),
+        "losses": [{"type": "DinoLoss"}, {"type": "IbotLoss"}, {"type": "KoLeoLoss"}],
+        "data_preprocessor": PREPROCESSOR,
+    }
+    changes = {
+        "custom_hooks": [
+            {"type": "ObjectiveScheduleHook", "key": "momentum", "base": 0.9, "final": 1.0},
+            {
+                "type": "ObjectiveScheduleHook", "key": "teacher_temperature", "base": 0.07,
+                "warmup_epochs": 1, "warmup_start": 0.04,
+            },
+            *MONITORS,
+            {"type": "ViewPictureHook"},
+            {"type": "FeaturePictureHook", "tiles": 2},
+        ],
+    }  # fmt: skip
+    summable = {
+        "model.losses": [{"type": "DinoLoss"}, {"type": "IbotLoss"}],
+        "model.targets": {"type": "SinkhornKnopp"},
+        "train_dataloader.collate_fn.masking": {"type": "BlockMasks", "per_image": True},
+    }
+    takes_whole_batches = True
+    kills = KILLS
+    killed_wrappers = WRAPPERS
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls, one_tile):
+        # centers move from step to step, and a single tile has no neighbour
+        parts = ("model.losses", "model.targets")
+        alone = {"train_dataloader.batch_size": 1}
+        return {**one_tile, **alone, **{part: cls.summable[part] for part in parts}}

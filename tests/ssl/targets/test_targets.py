@@ -112,6 +112,23 @@ def test_sinkhorn_shares_out_evenly():
     assert build("SinkhornKnopp")(logits[:0], 0.5).shape == (0, 8)
 
 
+@pytest.mark.parametrize("kind", ["Centering", "SinkhornKnopp"])
+@pytest.mark.parametrize("count", [0, 1, 7, 9])
+def test_rows_that_fill_up_count_for_nothing(kind, count):
+    generator = torch.Generator().manual_seed(0)
+    plain, filled = build(kind, 5), build(kind, 5)
+    for _ in range(3):
+        logits = torch.randn(count, 5, generator=generator)
+        # whatever they hold
+        padding = torch.full((4, 5), 1e4)
+        expected = plain(logits, 0.1)
+        found = filled(torch.cat([logits, padding]), 0.1, count=torch.tensor(count))
+        torch.testing.assert_close(found[:count], expected, rtol=1e-6, atol=1e-7)
+        assert found.isfinite().all()
+    if kind == "Centering":
+        torch.testing.assert_close(filled.center, plain.center, rtol=1e-6, atol=1e-8)
+
+
 def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="momentum"):
         build("Centering", momentum=1.5)
@@ -146,6 +163,14 @@ def rank(number, folder, file):
     centering(torch.ones(number, 3), 1.0)
     torch.testing.assert_close(centering.center, torch.full((3,), 0.1))
     assert build("SinkhornKnopp")(torch.ones(number, 3), 1.0).shape == (number, 3)
+    for kind in ("Centering", "SinkhornKnopp"):
+        plain, filled = build(kind, 40), build(kind, 40)
+        logits, count = own["teacher_patch"], torch.tensor(len(own["teacher_patch"]))
+        for _ in range(2):
+            # both processes have one length, as with constant batches
+            rows = torch.cat([logits, logits.new_full((20 - len(logits), 40), 9.0)])
+            found = filled(rows, TEMPERATURE, count=count)[: len(logits)]
+            torch.testing.assert_close(found, plain(logits, TEMPERATURE), rtol=1e-5, atol=1e-7)
     torch.distributed.destroy_process_group()
 
 

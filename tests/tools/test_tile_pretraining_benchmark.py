@@ -1,0 +1,44 @@
+"""The benchmark's ways compute the same step."""
+
+import copy
+import sys
+
+import pytest
+import torch
+
+
+@pytest.fixture
+def bench(repository, monkeypatch):
+    monkeypatch.syspath_prepend(str(repository / "tools" / "bench"))
+    import tile_pretraining
+
+    yield tile_pretraining
+    for name in ("tile_pretraining", "published_step", "measure"):
+        sys.modules.pop(name, None)
+
+
+def test_the_published_way_and_gigakits_find_the_same_loss(bench):
+    from published_step import PublishedStep
+
+    model = bench.build("ti", 64, 0.0)
+    batch = bench.random_batch(3, 64, 32, 2)
+    published = PublishedStep(copy.deepcopy(model), drop_path=0.0, lr=1e-3)
+    model.teacher_temperature = 0.07
+    found = sum(model(**batch, mode="loss").values()).item()
+    assert published(batch) == pytest.approx(found, rel=1e-5)
+
+
+def test_it_prints_a_ratio_beside_the_floor(bench, monkeypatch, capsys):
+    small = ["--size", "ti", "--images", "2", "--prototypes", "64", "--side", "64"]
+    small += ["--local-side", "32", "--local-crops", "2", "--turns", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["tile_pretraining.py", *small])
+    threads = torch.get_num_threads()
+    try:
+        bench.main()
+    finally:
+        torch.set_num_threads(threads)
+    told = capsys.readouterr().out
+    assert "the floor at this machine's float32 matmul rate" in told
+    rows = [line for line in told.splitlines() if line.startswith("| gigakit")]
+    assert len(rows) == 2
+    assert torch.get_float32_matmul_precision() == "highest"
