@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,36 @@ def feature_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from resuming.recipes import write_slides
 
     return write_slides(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture
+def encoded() -> Callable[..., bytes]:
+    """Return a function that encodes an array as Pillow stores it."""
+    import io
+
+    from PIL import Image
+
+    def encode(pixels: Any, fmt: str = "PNG", mode: str | None = None, **options: Any) -> bytes:
+        image = Image.fromarray(pixels)
+        stream = io.BytesIO()
+        (image.convert(mode) if mode else image).save(stream, fmt, **options)
+        return stream.getvalue()
+
+    return encode
+
+
+@pytest.fixture
+def smooth() -> Callable[..., Any]:
+    """Return a function that makes a smooth picture, which JPEG hardly changes."""
+    import cv2
+    import numpy as np
+
+    def make(size: int = 48, seed: int = 0) -> np.ndarray:
+        coarse = np.random.default_rng(seed).integers(40, 220, (4, 4, 3)).astype(np.float32)
+        picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
+        return np.clip(picture, 0, 255).astype(np.uint8)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -9,20 +9,23 @@ from pathlib import Path
 from gigakit.core.errors import ConfigError
 
 
-def read_rows(path: Path, *required: str) -> Iterator[tuple[str, dict[str, str]]]:
+def read_rows(
+    path: Path, *required: str, any_case: bool = False
+) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield where each row stands, ``file:line``, and its fields by column.
 
     Args:
         path: the file; a byte-order mark and empty lines do not matter.
         required: columns that have to be there.
+        any_case: ``Tile`` is the column ``tile``: all are named in lower case.
 
     Raises:
         ConfigError: no such file, no table, a missing or repeated column, or a row of another
             length.
     """
     try:
-        yield from _rows(path, required)
-    except FileNotFoundError as error:
+        yield from _rows(path, required, any_case=any_case)
+    except (FileNotFoundError, IsADirectoryError) as error:
         raise ConfigError("no such table", where=path, fix="check the path") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(
@@ -30,11 +33,15 @@ def read_rows(path: Path, *required: str) -> Iterator[tuple[str, dict[str, str]]
         ) from error
 
 
-def _rows(path: Path, required: tuple[str, ...]) -> Iterator[tuple[str, dict[str, str]]]:
+def _rows(
+    path: Path, required: tuple[str, ...], *, any_case: bool
+) -> Iterator[tuple[str, dict[str, str]]]:
     # utf-8-sig: spreadsheets write a byte-order mark
     with path.open(encoding="utf-8-sig", newline="") as stream:
         lines = csv.reader(stream)
         columns = [name.strip() for name in next(lines, [])]
+        if any_case:
+            columns = [name.lower() for name in columns]
         for name in required:
             if name not in columns:
                 raise ConfigError(

@@ -17,6 +17,16 @@ def test_rows_come_with_their_place(tmp_path):
     ]
 
 
+def test_columns_may_be_named_in_any_case(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("Tile,LABEL\nA,B\n")
+    assert list(read_rows(path, "tile", any_case=True)) == [
+        (f"{path}:2", {"tile": "A", "label": "B"})
+    ]
+    with pytest.raises(ConfigError, match="has no column 'tile', only Tile, LABEL"):
+        list(read_rows(path, "tile"))
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -37,3 +47,5 @@ def test_what_is_no_table_is_told(tmp_path, content, message):
 def test_a_missing_table_is_told(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.csv: no such table; check the path"):
         list(read_rows(tmp_path / "none.csv"))
+    with pytest.raises(ConfigError, match="no such table"):
+        list(read_rows(tmp_path))

@@ -2,63 +2,35 @@
 
 from __future__ import annotations
 
-import io
-
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
 
 from gigakit.registry import TILERS
 from gigakit.wsi.slide import open_slide
 
 
-def encode(pixels, fmt="PNG", mode=None, **options):
-    """Return an array's image as Pillow stores it."""
-    image = Image.fromarray(pixels)
-    stream = io.BytesIO()
-    (image.convert(mode) if mode else image).save(stream, fmt, **options)
-    return stream.getvalue()
-
-
 @pytest.fixture
-def encoded():
-    return encode
-
-
-@pytest.fixture
-def smooth():
-    """Return a function that makes a smooth picture, which JPEG hardly changes."""
-
-    def make(size=48, seed=0):
-        coarse = np.random.default_rng(seed).integers(40, 220, (4, 4, 3)).astype(np.float32)
-        picture = cv2.resize(coarse, (size, size), interpolation=cv2.INTER_CUBIC)
-        return np.clip(picture, 0, 255).astype(np.uint8)
-
-    return make
-
-
-@pytest.fixture
-def tile_folder(tmp_path, smooth):
+def tile_folder(tmp_path, smooth, encoded):
     """Return a folder of ten tiles in two folders of classes."""
     root = tmp_path / "tiles"
     for number in range(10):
         path = root / ("a" if number < 5 else "b") / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(encode(smooth(seed=number)))
+        path.write_bytes(encoded(smooth(seed=number)))
     (root / "notes.txt").write_text("no tile")
     (root / "a" / "._0.png").write_bytes(b"of a Mac")
     return root
 
 
 @pytest.fixture
-def tiled_slides(tmp_path, smooth):
+def tiled_slides(tmp_path, smooth, encoded):
     """Return the folder of tile tables of two slides, 12 tiles of 64 px each, at 0.5 µm/px."""
     folder = tmp_path / "cohort" / "tiles" / "grid"
     for number in range(2):
         noise = np.random.default_rng(number).integers(0, 12, (192, 256, 3), dtype=np.uint8)
         path = tmp_path / f"slide{number}.png"
-        path.write_bytes(encode(cv2.resize(smooth(64, number), (256, 192)) + noise))
+        path.write_bytes(encoded(cv2.resize(smooth(64, number), (256, 192)) + noise))
         tiler = TILERS.build({"type": "GridTiler", "tile_size_px": 64})
         with open_slide(path, mpp=0.5) as slide:
             table = tiler.tile(slide, np.ones((24, 32), dtype=bool), path.stem)

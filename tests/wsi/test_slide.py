@@ -55,6 +55,15 @@ def test_transparent_pixels_become_background(tmp_path):
     assert region[1, 1].tolist() == [255, 255, 255]
 
 
+def test_a_picture_of_16_bits_is_read_as_one_of_8(tmp_path):
+    import cv2
+
+    path = tmp_path / "a.png"
+    path.write_bytes(cv2.imencode(".png", np.array([[0, 65535]], dtype=np.uint16))[1].tobytes())
+    with open_slide(path) as slide:
+        assert slide.read(0, 0, 0, 2, 1).tolist() == [[[0, 0, 0], [255, 255, 255]]]
+
+
 @pytest.mark.parametrize("told", [0.0, -0.5, 499.0])
 def test_impossible_resolutions_are_refused(make_pyramid, told):
     path, _ = make_pyramid()

@@ -9,9 +9,9 @@ from torch.utils.data import Dataset
 
 from gigakit.core.errors import ConfigError, DamagedRegionError, StoreError
 from gigakit.data.tile_files import open_tile_files
-from gigakit.data.tile_images import decode_tile_image
-from gigakit.data.tile_table import read_tile_table, select_split
+from gigakit.data.tile_table import class_names, read_tile_table, select_split
 from gigakit.registry import AUGMENTATIONS, DATASETS
+from gigakit.wsi.image_decoding import decode_image
 
 
 @DATASETS.register_module()
@@ -24,7 +24,8 @@ class LabelledTiles(Dataset[dict[str, Any]]):
     Args:
         root: where the tiles lie; see ``TileImages``.
         table: CSV with columns ``tile``, ``label`` and possibly ``case`` and ``split``.
-        split: which tiles; ``None`` takes all, and each item tells its split.
+        split: which tiles, ``valid`` and ``validation`` being ``val``; ``None`` takes all, and
+            each item tells its split.
         transform: config from AUGMENTATIONS from a tile to ``(3, S, S)`` uint8; ``ResizeCrop`` by
             default.
 
@@ -32,8 +33,8 @@ class LabelledTiles(Dataset[dict[str, Any]]):
         classes: names of the classes, by number.
 
     Raises:
-        ConfigError: no root or table, or a table or split that does not fit.
-        StoreError: nothing to read there.
+        ConfigError: no tiles there, no table, or a table or split that does not fit.
+        StoreError: a damaged archive.
     """
 
     metainfo: ClassVar[dict[str, Any]] = {}
@@ -52,7 +53,7 @@ class LabelledTiles(Dataset[dict[str, Any]]):
         self.files = open_tile_files(Path(str(root)))
         path = Path(str(table))
         rows = read_tile_table(path, self.files, "label")
-        self.classes = sorted({row.label for row in rows}, key=_order([row.label for row in rows]))
+        self.classes = class_names(row.label for row in rows)
         self.rows = select_split(rows, split, path)
         self.transform = AUGMENTATIONS.build(dict(transform or {"type": "ResizeCrop"}))
 
@@ -73,7 +74,7 @@ class LabelledTiles(Dataset[dict[str, Any]]):
         """
         row = self.rows[key[0] if isinstance(key, tuple) else key]
         try:
-            pixels = decode_tile_image(self.files.read(row.tile))
+            pixels = decode_image(self.files.read(row.tile))
         except DamagedRegionError as error:
             raise StoreError(
                 f"tile '{row.tile}' {error.what}",
@@ -83,11 +84,7 @@ class LabelledTiles(Dataset[dict[str, Any]]):
         return {
             "images": self.transform(pixels),
             "label": self.classes.index(row.label),
-            "case": row.case,
-            "split": row.split,
+            "case": row.case or row.tile,
+            "split": row.split or "",
             "image_id": row.tile,
         }
-
-
-def _order(labels: list[str]) -> Any:
-    return int if all(label.isdecimal() for label in labels) else str

@@ -18,9 +18,9 @@ from gigakit.data.tile_draws import (
     place_generator,
 )
 from gigakit.data.tile_files import open_tile_files
-from gigakit.data.tile_images import decode_tile_image
 from gigakit.data.tile_table import read_tile_table, select_split
 from gigakit.registry import AUGMENTATIONS, DATASETS
+from gigakit.wsi.image_decoding import decode_image
 
 LOGGER = logging.getLogger(__name__)
 
@@ -38,7 +38,8 @@ class TileImages(Dataset[dict[str, Any]]):
             pattern of ``.tar`` shards, such as ``gigakit pack`` writes.
         table: CSV with a column ``tile``, the path inside of the root, and possibly ``split``;
             ``None`` takes every image of the root, by name.
-        split: which tiles of the table; ``None`` takes all of them.
+        split: which tiles of the table, ``valid`` and ``validation`` being ``val``; ``None`` takes
+            all of them.
         views: config from AUGMENTATIONS from a tile to its crops; ``MultiCrop`` by default.
         tissue_filter: config from AUGMENTATIONS that accepts a tile or not, such as
             ``TissueFilter``; ``None`` accepts every tile.
@@ -49,8 +50,8 @@ class TileImages(Dataset[dict[str, Any]]):
         seed: seed of the views and of the ``seed`` handed to the preprocessor.
 
     Raises:
-        ConfigError: no root, a table or split that does not fit, or impossible numbers.
-        StoreError: nothing to read there.
+        ConfigError: no tiles there, a table or split that does not fit, or impossible numbers.
+        StoreError: a damaged archive.
     """
 
     metainfo: ClassVar[dict[str, Any]] = {}
@@ -124,7 +125,7 @@ class TileImages(Dataset[dict[str, Any]]):
         if name in self.unreadable.reasons:
             return None
         try:
-            pixels = decode_tile_image(self.files.read(name))
+            pixels = decode_image(self.files.read(name))
         except DamagedRegionError as error:
             self.unreadable.add(name, error.what)
             return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gigakit.core.errors import StoreError, UnreadableSlideError
+from gigakit.core.errors import DamagedRegionError, StoreError
 from gigakit.data.prefetch import prefetched
 from gigakit.tasks.inference import Announce, Progress
 from gigakit.tasks.probes.frozen_encoder import TileEncoder
@@ -70,7 +70,7 @@ def embed_collection(
             raise StoreError(
                 f"{len(bad)} of its first {done + len(batch)} tiles cannot be read, more than "
                 f"{max_bad_share:.1%} of all {len(tiles)}; the first: {bad[0]}",
-                where=tiles.files.where,
+                where=tiles.files.root,
                 fix="mend them, or raise --max-bad-share",
             )
         if pixels:
@@ -82,11 +82,11 @@ def embed_collection(
 
 def _batches(
     tiles: TileCollection, batch_size: int
-) -> Generator[list[np.ndarray | UnreadableSlideError]]:
-    def read(index: int) -> np.ndarray | UnreadableSlideError:
+) -> Generator[list[np.ndarray | DamagedRegionError]]:
+    def read(index: int) -> np.ndarray | DamagedRegionError:
         try:
             return tiles.pixels(index)
-        except UnreadableSlideError as error:
+        except DamagedRegionError as error:
             return error
 
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gigakit.core.errors import ConfigError
-
-SPLITS = ("train", "val", "test")
+from gigakit.data.tile_table import SPLITS
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gigakit.core.errors import ConfigError
-from gigakit.tasks.probes.labelled import SPLITS, LabelledFeatures
+from gigakit.core.errors import ConfigError, DamagedRegionError
+from gigakit.data.tile_files import FolderTiles, TileFiles, open_tile_files
+from gigakit.data.tile_table import SPLITS, TileRow, class_names
+from gigakit.tasks.probes.labelled import LabelledFeatures
 from gigakit.tasks.probes.splits import SHARES, split_by_case
-from gigakit.tasks.probes.tile_files import TileFiles, open_files
-from gigakit.tasks.probes.tile_tables import TileRow, rows_of_folders, rows_of_table
-from gigakit.wsi.readers.image_reader import decode_image
+from gigakit.tasks.probes.tile_tables import rows_of_folders, rows_of_table
+from gigakit.wsi.image_decoding import decode_image
 
 CASE = "case"
 TILE = "tile"
@@ -24,7 +25,7 @@ class TileCollection:
 
     Args:
         files: where they lie.
-        names: N names of pictures.
+        names: N names of tiles.
         labels: ``(N,)`` int64.
         classes: their names.
         cases: ``(N,)`` str.
@@ -49,10 +50,13 @@ class TileCollection:
         """Return a tile ``(H, W, 3)`` uint8 RGB.
 
         Raises:
-            UnreadableSlideError: it is missing or damaged.
+            DamagedRegionError: it is missing or damaged.
         """
         name = self.names[index]
-        return decode_image(self.files.read(name), f"{self.files.where}/{name}")
+        try:
+            return decode_image(self.files.read(name))
+        except DamagedRegionError as error:
+            raise DamagedRegionError(error.what, where=self.files.root / name) from error
 
     def labelled(self, features: np.ndarray) -> LabelledFeatures:
         """Return the embeddings ``(N, D)`` of the tiles with their labels.
@@ -87,11 +91,11 @@ def read_collection(
     split_by: str = CASE,
     seed: int = 0,
 ) -> TileCollection:
-    """Read which labelled tiles there are; no picture is opened.
+    """Read which labelled tiles there are; no image is opened.
 
     Args:
-        source: a folder or zip with a folder per class, or a table.
-        table: the table of a folder or zip.
+        source: a folder, zip or tar with a folder per class, or a table.
+        table: the table of a folder, zip or tar.
         root: where the paths of a table start; ``None`` takes the table's folder.
         split_by: the table's column whose values are kept together: in a split that is drawn here,
             in the check for leaks, and in intervals; ``tile`` keeps nothing together.
@@ -99,14 +103,18 @@ def read_collection(
 
     Raises:
         ConfigError: the data cannot be used as they are.
+        StoreError: a damaged archive.
     """
     if table is None and source.suffix.lower() == ".csv":
-        source, table = root or source.parent, source
+        # beside a table may lie much else, which is left alone
+        files = open_tile_files(root) if root else FolderTiles(source.parent)
+        table = source
     elif root is not None:
         raise ConfigError(
             "--root is for the paths of a table", where=source, fix="give the table as DATA"
         )
-    files = open_files(source)
+    else:
+        files = open_tile_files(source)
     if table is None:
         rows = rows_of_folders(files)
     else:
@@ -117,7 +125,7 @@ def read_collection(
 def _collected(
     files: TileFiles, rows: list[TileRow], where: Path, split_by: str, seed: int
 ) -> TileCollection:
-    classes = tuple(sorted({row.label for row in rows}))
+    classes = tuple(class_names(row.label for row in rows))
     if len(classes) < 2:  # noqa: PLR2004
         raise ConfigError(
             f"holds one class alone, '{classes[0]}'", where=where, fix="add tiles of another class"
@@ -136,7 +144,7 @@ def _collected(
             "no cases are known, so each tile counts as a case of its own: if several tiles come "
             "from one patient, scores are too high and intervals too narrow"
         )
-    cases = np.array([row.name if unknown else row.case for row in rows], dtype=np.str_)
+    cases = np.array([row.tile if unknown else row.case for row in rows], dtype=np.str_)
     if rows[0].split is None:
         splits = split_by_case(labels, cases, seed=seed)
         shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
@@ -145,7 +153,7 @@ def _collected(
     else:
         splits = np.array([row.split for row in rows], dtype=np.str_)
         notes = ["the split is that of the data"]
-    names = [row.name for row in rows]
+    names = [row.tile for row in rows]
     collection = TileCollection(files, names, labels, classes, cases, splits, notes, warnings)
     # what embedding would only find out at its end
     leaks = collection.labelled(np.zeros((len(rows), 0), dtype=np.float32)).leaks()

@@ -46,6 +46,13 @@ def test_whole_numbers_are_ordered_as_such_and_cases_may_be_missing(build):
     assert data[0]["split"] == ""
 
 
+@pytest.mark.parametrize("split", ["val", "valid", "Validation"])
+def test_a_split_goes_by_several_names(build, split):
+    text = "Tile,Label,split\na/1,x,VALID\na/2,y,validation\na/3,x,train\na/4,x,Fold 1\n"
+    assert [row.split for row in build(text, split=split).rows] == ["val", "val"]
+    assert build(text)[3]["split"] == "Fold 1"
+
+
 def test_real_labelled_tiles(shared):
     folder = shared / "data" / "ebhi_seg"
     data = DATASETS.build(

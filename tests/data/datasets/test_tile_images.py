@@ -54,6 +54,7 @@ def test_a_table_chooses_tiles(tile_folder, tmp_path):
     table.write_text("tile,split\nb/7.png,train\na/1,val\nb/5,train\n")
     assert build(tile_folder, table=str(table)).names == ["b/7.png", "a/1.png", "b/5.png"]
     assert build(tile_folder, table=str(table), split="train").names == ["b/7.png", "b/5.png"]
+    assert build(tile_folder, table=str(table), split="validation").names == ["a/1.png"]
     with pytest.raises(ConfigError, match=r"t\.csv: has no split 'test', only train, val"):
         build(tile_folder, table=str(table), split="test")
 
@@ -146,5 +147,5 @@ def test_what_cannot_be_is_told(tile_folder, changes, message):
 
 def test_an_empty_folder_is_told(tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreError, match=re.escape("holds no tiles (*.jpg")):
+    with pytest.raises(ConfigError, match=re.escape("holds no tiles (*.jpg")):
         build(tmp_path / "empty")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import tarfile
 import zipfile
 
 import cv2
@@ -51,6 +53,15 @@ def write_zip(path):
     with zipfile.ZipFile(path, "w") as file:
         for row in rows():
             file.writestr(f"tiles/{row[0]}", encoded(row))
+    return path
+
+
+def write_tar(path):
+    with tarfile.open(path, "w") as file:
+        for row in rows():
+            member = tarfile.TarInfo(f"tiles/{row[0]}")
+            member.size = len(encoded(row))
+            file.addfile(member, io.BytesIO(encoded(row)))
     return path
 
 

@@ -1,4 +1,4 @@
-"""Encoded images of tiles as 8-bit RGB."""
+"""Encoded images, of tiles or as slides, as 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _LEVELS_16 = 257
 _COLOURS, _WITH_ALPHA = 3, 4
 
 
-def decode_tile_image(data: bytes) -> np.ndarray:
+def decode_image(data: bytes) -> np.ndarray:
     """Decode an image strictly: what is damaged raises, and is never filled with made-up pixels.
 
     Grey becomes three equal channels, CMYK and palettes RGB, what is transparent white; 16 bits are
-    divided by 257. A rotation that a camera noted is not applied: tiles have none.
+    divided by 257. A rotation that a camera noted is not applied.
 
     Args:
         data: JPEG, PNG, TIFF, BMP or WebP.
