@@ -1,6 +1,6 @@
 """Axes of tile-encoder pretraining: each cell is one change of gigapath_tile or a recipe like it.
 
-The optimiser, its schedule and the number of steps are the recipe's in every cell, whatever the
+The optimiser, its rate and the number of steps are the recipe's in every cell, whatever the
 objective was published with.
 """
 
