@@ -115,7 +115,7 @@ def test_names_paths_and_neither(shipped, tmp_path, monkeypatch):
     (tmp_path / "small").write_text("the user's own file wins")
     assert assets.find_weights("small").read_text().startswith("the user's")
     with pytest.raises(CheckpointError, match="give a file's path, or one of: small"):
-        embedding(weights="smal")
+        embedding(weights="tall")
 
 
 def test_a_run_is_told_what_it_is_and_its_stores_know_the_file(shipped, tmp_path):
