@@ -35,17 +35,13 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> int:
     """
     blocks = blocks_of(model)
     for block in blocks:
-        forward: Callable[..., Any] = block.forward
-        # recomputed blocks are compiled inside of what recomputes them
-        outer = forward if isinstance(forward, functools.partial) else None
-        again = outer is not None and outer.func is checkpoint
-        inner = outer.args[0] if outer is not None and again else forward
+        forward: Any = block.forward
+        again = isinstance(forward, functools.partial) and forward.func is checkpoint
+        inner = forward.args[0] if again else forward
         compiled = _unless_watched(inner, torch.compile(inner, dynamic=False, backend=backend))
-        block.forward = (
-            functools.partial(checkpoint, compiled, **outer.keywords)
-            if outer is not None and again
-            else compiled
-        )
+        if again:
+            compiled = functools.partial(checkpoint, compiled, **forward.keywords)
+        block.forward = compiled
     return len(blocks)
 
 
