@@ -13,7 +13,8 @@ from gigakit.core.errors import ConfigError
 def blocks_of(model: nn.Module) -> list[nn.Module]:
     """Return the repeated parts of a network: the entries of its outermost ``nn.ModuleList``s.
 
-    They are what is recomputed, and what is sharded, as one piece.
+    They are what is recomputed, and what is sharded, as one piece. A list without parameters, such
+    as an objective's losses, holds no blocks.
 
     Raises:
         ConfigError: there is none.
@@ -21,7 +22,7 @@ def blocks_of(model: nn.Module) -> list[nn.Module]:
     blocks: list[nn.Module] = []
     for module in model.children():
         if isinstance(module, nn.ModuleList):
-            blocks += list(module)
+            blocks += [entry for entry in module if next(entry.parameters(), None) is not None]
         elif any(isinstance(inner, nn.ModuleList) for inner in module.modules()):
             blocks += blocks_of(module)
     if not blocks:
