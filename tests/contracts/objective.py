@@ -3,8 +3,9 @@
 The subclass gives ``config`` (the smallest objective that has everything random switched on),
 ``recipe``, ``changes`` to it, and a fixture ``data`` with the changes that point it to data.
 ``still`` are changes after which the objective's own draws are the only randomness left: no
-dropout, no augmentation; a fixture ``drawn`` adds what the test of these draws needs. Further attributes say what is different where a loss depends on how a
-batch is cut, and which kills are tried where another objective's test tries them all.
+dropout, no augmentation; a fixture ``drawn`` adds what the test of these draws needs. Further
+attributes say what is different where a loss depends on how a batch is cut, and which kills are
+tried where another objective's test tries them all.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def test_without_labelled_tiles_nothing_is_validated():
 def test_labelled_tiles_are_validated():
     labelled = {"root": "tiles", "table": "labels.csv", "split": "val"}
     values = filled(tiles="tiles", labelled=labelled)
-    assert _VALIDATION <= values.keys()
+    assert values.keys() >= _VALIDATION
     dataset = values["val_dataloader"]["dataset"]
     assert dataset.pop("transform") == {"type": "ResizeCrop", "size_px": 64}
     assert dataset == {"type": "LabelledTiles", **labelled}
