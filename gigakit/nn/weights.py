@@ -19,6 +19,9 @@ from gigakit.nn.layouts import encoder_state
 
 # the wrappings that published files use
 _WRAPPERS = ("state_dict", "model", "teacher")
+_POSITIONS_ALONE = "1 misshapen (pos_embed "
+_FIT = "give this encoder's own file, or its sizes in the config"
+_FIT_POSITIONS = "set image_size to that of its training; crops may have another size"
 
 
 def read_tensors(path: Path) -> Any:
@@ -118,7 +121,7 @@ def encoder_of(
         raise CheckpointError(
             f"does not fit {type(module).__name__}: {complaint}",
             where=where,
-            fix="give this encoder's own file, or its sizes in the config",
+            fix=_FIT_POSITIONS if complaint.startswith(_POSITIONS_ALONE) else _FIT,
         )
     module.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
     return module
