@@ -137,10 +137,10 @@ def rise(size: Size, step: Step) -> float:
 
     The peak is where the backward pass begins, with all activations; where it leaves the head, with
     its gradients, and enters the last block; or where it ends, with all gradients. Autocast holds
-    the weights of student and teacher in bfloat16.
+    the student's weights in bfloat16, and not the teacher's, which have no gradient.
     """
     head = head_parameters(size.width, step.prototypes)
-    cast = 2 * 2 * (size.parameters + head) if step.bf16 else 0
+    cast = 2 * (size.parameters + head) if step.bf16 else 0
     kept = activations(size, step)
     # a block's own gradients on the way back
     passing = _kept(step) * (2 if step.bf16 else 4) * 2 * size.hidden
@@ -198,7 +198,7 @@ def on_a_card(size: Size, step: Step, devices: int, *, sharded: bool) -> float:
         outside = weights - size.depth * size.block
         state = 20 * weights / devices + 3 * narrow * outside + 2 * 2 * narrow * size.block
     else:
-        state = (20 + 4) * weights + (4 * weights if step.bf16 else 0)
+        state = (20 + 4) * weights + (2 * weights if step.bf16 else 0)
     total = state + activations(size, step) + heads(size, step)
     return total * (1 + _GAPS) / GIB + _CONTEXT_GIB
 
