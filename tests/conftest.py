@@ -78,7 +78,7 @@ def smooth() -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def tile_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def labelled_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of twelve drawn tiles of 64 px in three classes, with ``labels.csv``."""
     from tasks.probes import drawn
 

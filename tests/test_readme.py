@@ -8,8 +8,11 @@ import shlex
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 # blocks of commands have no language; outputs are marked text
@@ -17,6 +20,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 RUN_BY_CI = ("python3 -m venv", "gigakit ablate", "source ")
 # what makes a command small enough for a test
 SMALLER = {
+    "gigakit train gigapath_tile": (
+        "--set", "train_cfg.max_steps=1", "--set", "model.encoder.depth=1",
+    ),
     "gigakit train": (
         "--set", "train_cfg.max_steps=1", "--set", "model.encoder.depth=1",
         "--set", "model.decoder.depth=1",
@@ -32,12 +38,25 @@ def commands(repository):
     return [line for line in lines if not line.startswith(RUN_BY_CI)]
 
 
+def write_labelled_tiles(folder):
+    """Write ``tiles.zip`` and ``labels.csv``: two classes of noise, of eight cases each."""
+    generator = np.random.default_rng(0)
+    rows = ["tile,label,case"]
+    with zipfile.ZipFile(folder / "tiles.zip", "w") as tiles:
+        for number in range(16):
+            pixels = generator.integers(0, 128 + 127 * (number % 2), (224, 224, 3), dtype=np.uint8)
+            tiles.writestr(f"{number}.png", cv2.imencode(".png", pixels)[1].tobytes())
+            rows.append(f"{number}.png,{number % 2},{number}")
+    (folder / "labels.csv").write_text("\n".join(rows) + "\n")
+
+
 def test_every_command_runs_as_it_stands(repository, shared, tmp_path):
     found = commands(repository)
-    assert len(found) >= 13
+    assert len(found) >= 15
     slide = shared / "data" / "slides" / "cmu-1-small-region.svs"
     shutil.copy(slide, tmp_path / "one.svs")
     (tmp_path / "slides.csv").write_text("slide_id,path\na,one.svs\n")
+    write_labelled_tiles(tmp_path)
     (tmp_path / "tools").symlink_to(repository / "tools")
     tools = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}

@@ -109,22 +109,20 @@ def _print_recipes(name: str | None, *, as_json: bool) -> None:
 
 def _print_encoders(name: str | None, *, as_json: bool) -> None:
     from gigakit.config import ENCODERS, find_encoder, recipes
+    from gigakit.core.assets import own_encoders
 
     begin = f"{ENCODERS}/"
     published = {k.removeprefix(begin): v for k, v in recipes().items() if k.startswith(begin)}
-    known = published if name is None else {name: find_encoder(name)}
+    known = {**own_encoders(), **published}
+    if name is not None:
+        known = {name: known.get(name) or find_encoder(name)}
     _print_configs(_ENCODER, known, in_full=name is not None, as_json=as_json)
 
 
 def _print_configs(kind: str, known: dict[str, Path], *, in_full: bool, as_json: bool) -> None:
-    import ast
-
     from gigakit.config.expressions import shown_path
 
-    docs = {
-        key: ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        for key, path in known.items()
-    }
+    docs = {key: _doc(path) for key, path in known.items()}
     if as_json:
         typer.echo(json.dumps({key: {"file": str(known[key]), "doc": docs[key]} for key in known}))
     elif not in_full:
@@ -134,6 +132,17 @@ def _print_configs(kind: str, known: dict[str, Path], *, in_full: bool, as_json:
     else:
         for key, doc in docs.items():
             typer.echo(f"{key}  {shown_path(known[key])}\n\n{doc}")
+
+
+def _doc(path: Path) -> str:
+    """Return what a config says at its head, or the card of an own encoder's weights."""
+    import ast
+
+    from gigakit.core.assets import SUFFIX, card_of
+
+    if path.suffix == SUFFIX:
+        return card_of(path).read_text(encoding="utf-8").removeprefix("# ")
+    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
 def _print_component(component: Component, *, as_json: bool) -> None:

@@ -59,14 +59,18 @@ def choose_encoders(encoders: Sequence[str], weights: Sequence[Path]) -> list[En
 
 
 def _needs_weights(name: str) -> bool:
+    from gigakit.core.assets import own_encoders
+
     path = Path(name)
     plain = name in (BASELINE, UNTRAINED) or name.startswith(f"{UNTRAINED}:")
+    plain = plain or name in own_encoders()
     return not (plain or path.is_dir() or path.suffix in _WEIGHTS)
 
 
 def _choice(
     name: str, weights: Path | None, others: Sequence[EncoderChoice | None]
 ) -> EncoderChoice:
+    from gigakit.core.assets import find_weights
     from gigakit.core.errors import ConfigError
 
     if name == UNTRAINED:
@@ -84,7 +88,7 @@ def _choice(
     if Path(name).is_dir():
         return _of_run(Path(name))
     if weights is None:
-        return _export(Path(name))
+        return _export(find_weights(name))
     return replace(_of_config(name), read=_reader(weights), weights=weights)
 
 

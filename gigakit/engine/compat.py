@@ -6,6 +6,7 @@ Nothing else in gigakit reaches into mmengine's private parts.
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import warnings
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import torch
 from mmengine.logging import HistoryBuffer, MessageHub, MMLogger
 from mmengine.registry import DefaultScope
 from mmengine.visualization import Visualizer
+from torch.distributed.device_mesh import DeviceMesh
 from torch.utils._foreach_utils import _get_fused_kernels_supported_devices
 from torch.utils._python_dispatch import is_in_torch_dispatch_mode
 
@@ -114,6 +116,19 @@ def ignore_gradient_strides() -> None:
     reducer that leaves such dimensions out (no issue is open for it).
     """
     warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
+
+
+def release_meshes() -> None:
+    """Let go of the process groups that device meshes hold.
+
+    Reason: torch's caches of how sharded tensors are computed keep their mesh for the rest of the
+    process, and with it the groups and their threads, ``destroy_process_group`` or not. Ends with:
+    meshes that hold their groups by name alone (no issue is open for it).
+    """
+    for mesh in gc.get_objects():
+        # torch's lazy objects act as isinstance asks them
+        if type(mesh) is DeviceMesh:
+            getattr(mesh, "_pg_registry", {}).clear()
 
 
 def devices_with_fused_optimizers() -> set[str]:

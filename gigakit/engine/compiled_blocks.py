@@ -35,13 +35,13 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> int:
     """
     blocks = blocks_of(model)
     for block in blocks:
-        forward = block.forward
+        forward: Any = block.forward
         again = isinstance(forward, functools.partial) and forward.func is checkpoint
         inner = forward.args[0] if again else forward
         compiled = _unless_watched(inner, torch.compile(inner, dynamic=False, backend=backend))
-        block.forward = (
-            functools.partial(checkpoint, compiled, **forward.keywords) if again else compiled
-        )
+        if again:
+            compiled = functools.partial(checkpoint, compiled, **forward.keywords)
+        block.forward = compiled
     return len(blocks)
 
 

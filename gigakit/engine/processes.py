@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gc
 import os
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
@@ -13,6 +15,7 @@ import torch.distributed as dist
 
 from gigakit.core.errors import OtherProcessError
 from gigakit.core.launcher import environment_rank, is_one_of_many
+from gigakit.engine import compat
 
 Result = TypeVar("Result")
 
@@ -45,7 +48,9 @@ def joined() -> Iterator[None]:
     """Join the processes that ``torchrun`` or SLURM's ``srun`` started, and leave at the end.
 
     CPU tensors are exchanged through gloo, CUDA tensors through nccl. Nothing happens for a process
-    that was started alone, or that has joined already.
+    that was started alone, or that has joined already. When it ends, so do the threads that
+    exchanged tensors: one that meets the interpreter's end as it drops its last tensor would abort
+    the process (``terminate called without an active exception``).
 
     Raises:
         ConfigError: the environment names a process of a group, but not the whole of it.
@@ -63,8 +68,21 @@ def joined() -> Iterator[None]:
     dist.init_process_group(backend)
     try:
         yield
+    except BaseException as error:
+        _release_frames(error)
+        raise
     finally:
+        # a wrapped model shares the group, and its run refers to itself
+        gc.collect()
+        compat.release_meshes()
         dist.destroy_process_group()
+
+
+def _release_frames(error: BaseException | None) -> None:
+    """Drop what the functions held that an error ended: the wrapped model among it."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def most(values: Sequence[int]) -> list[int]:
@@ -107,6 +125,8 @@ def on_first(work: Callable[[], Result]) -> Result:
         # a failure is sent too, so that nobody waits for ever
         dist.broadcast_object_list(outcome, src=0, group=group)
         dist.destroy_process_group(group)
+        # the frame of a failure would keep it, and its threads
+        del group
     word, result = outcome[0]
     if word == "failed":
         raise OtherProcessError("rank 0 failed, see its message")

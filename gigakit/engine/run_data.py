@@ -121,6 +121,15 @@ def _idle(values: dict[str, Any]) -> list[str]:
 
 
 def _stored(values: dict[str, Any]) -> dict[str, Any]:
-    """Return where stored tiles are: a path, or the arguments of ``TileImages``."""
+    """Return where stored tiles are, given as a path or as the arguments of ``TileImages``.
+
+    Raises:
+        ConfigError: it is neither.
+    """
     given = values["tiles"]
-    return {"root": str(given)} if isinstance(given, str) else dict(given)
+    stored = {"root": given} if isinstance(given, str) else given
+    if not isinstance(stored, dict) or not isinstance(stored.get("root"), str):
+        raise ConfigError(
+            f"got {given!r}", where="tiles", fix="give a path, or dict(root=, table=, split=)"
+        )
+    return dict(stored)

@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
+from gigakit.core.assets import find_weights
 from gigakit.core.errors import (
     ConfigError,
     SomeSlidesFailedError,
@@ -18,6 +19,7 @@ from gigakit.tasks.inference import (
     Announce,
     check_weights,
 )
+from gigakit.tasks.own_encoder import read_own_encoder
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.tasks.tile_model import TileModel
 from gigakit.wsi.cohort import Cohort
@@ -41,7 +43,8 @@ class TileEmbedding:
         encoder: config from BACKBONES of the tile encoder.
         transform: config from AUGMENTATIONS, from a tile's pixels to the encoder's input.
         reader: config from READERS; ``None`` chooses by the file.
-        weights: file of the encoder's weights; ``None`` leaves it as seeded, which is said aloud.
+        weights: file of the encoder's weights, or the name of one that ships with gigakit (see
+            ``gigakit list encoder``); ``None`` leaves it as seeded. Both of these are said aloud.
         name: names the folder of the embeddings; ``None`` takes the encoder's type and weights.
         seed: seed of an encoder without weights.
         batch_size: tiles a forward pass.
@@ -62,7 +65,9 @@ class TileEmbedding:
             ``dict(pen=[0, 0.05], blur=[0, 0.6])``; tiles beyond them are not embedded.
 
     Raises:
-        ConfigError: there is no such device or precision, or a share is none.
+        ConfigError: there is no such device or precision, a share is none, or the encoder or
+            transform is not that of the weights that ship with gigakit.
+        CheckpointError: no weights of that name.
 
     Source: Prov-GigaPath, Methods: preprocessing, and the frozen tile encoder's embeddings.
     """
@@ -97,10 +102,14 @@ class TileEmbedding:
             quality=quality or [],
             quality_limits=quality_limits or {},
         )
+        file = find_weights(weights) if weights else None
+        self.own = read_own_encoder(file) if file else None
+        if self.own is not None:
+            self.own.check(encoder, transform)
         self.model = TileModel(
             encoder,
             transform,
-            weights=Path(weights) if weights else None,
+            weights=file,
             seed=seed,
             batch_size=batch_size,
             batch_tokens=batch_tokens,
@@ -158,6 +167,8 @@ class TileEmbedding:
             prepared.notes.append(
                 f"{len(lost)} of {len(cohort.slides)} slides are left out, see status.csv"
             )
+        if self.own is not None:
+            prepared.notes.append(self.own.note)
         if self.model.weights is None:
             prepared.notes.append(
                 f"the tile encoder is untrained (seed {self.model.seed}): its embeddings are "

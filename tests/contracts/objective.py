@@ -3,8 +3,9 @@
 The subclass gives ``config`` (the smallest objective that has everything random switched on),
 ``recipe``, ``changes`` to it, and a fixture ``data`` with the changes that point it to data.
 ``still`` are changes after which the objective's own draws are the only randomness left: no
-dropout, no augmentation; a fixture ``drawn`` adds what the test of these draws needs. Further attributes say what is different where a loss depends on how a
-batch is cut, and which kills are tried where another objective's test tries them all.
+dropout, no augmentation; a fixture ``drawn`` adds what the test of these draws needs. Further
+attributes say what is different where a loss depends on how a batch is cut, and which kills are
+tried where another objective's test tries them all.
 """
 
 from __future__ import annotations
@@ -189,7 +190,8 @@ class ObjectiveContract:
         for name, workers, processes in (("alone", 0, 1), ("helped", 2, 1), ("two", 0, 2)):
             changed = copy.deepcopy(values)
             changed["train_dataloader"]["num_workers"] = workers
-            order = Order(changed, tmp_path / name, tmp_path / f"{name}-notes")
+            notes = tmp_path / f"{name}-notes"
+            order = Order(changed, tmp_path / name, notes, counts_calls=False)
             start(order, processes).finish()
             rows[name] = [self.rows(order, rank) for rank in range(processes)]
         assert rows["alone"] == rows["helped"]
@@ -287,13 +289,13 @@ class ObjectiveContract:
         if self.takes_whole_batches:
             whole["optim_wrapper"]["accumulative_counts"] = 1
             whole["train_dataloader"]["batch_size"] *= 2
-        one = self.order(whole, tmp_path / "one", 0, 0)
+        one = self.order(whole, tmp_path / "one", 0, 0, counts_calls=False)
         start(one).finish()
         expected = left_by(one.work_dir)
         for wrapper in WRAPPERS:
             # twice the processes, half the batches of each
             half = self.shared(values, wrapper, accumulative_counts=1)
-            two = self.order(half, tmp_path / wrapper, 0, 0)
+            two = self.order(half, tmp_path / wrapper, 0, 0, counts_calls=False)
             start(two, 2).finish()
             found = left_by(two.work_dir)
             rows = found["scalars.jsonl"], expected["scalars.jsonl"]

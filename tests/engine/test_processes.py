@@ -5,9 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
+from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.nn.parallel import DistributedDataParallel
 
 from gigakit.core.errors import OtherProcessError, StoreError
 from gigakit.engine import processes
@@ -34,9 +37,44 @@ def outcome(work):
         return str(error)
 
 
-def member(rank, port, answers):
+class Held:
+    """Refers to itself, as a runner does, to a wrapped model and to a mesh."""
+
+    mesh = None
+
+    def __init__(self):
+        self.itself = self
+        self.model = DistributedDataParallel(torch.nn.Linear(4, 4))
+        self.model(torch.ones(2, 4)).sum().backward()
+        # torch's caches keep a mesh for the rest of the process
+        Held.mesh = init_device_mesh("cpu", (2,))
+
+    def fail(self):
+        processes.on_first(fail)
+
+
+def threads():
+    """Return the names of this process's threads that exchange tensors."""
+    names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
+
+
+def threads_after_an_error(port):
+    # at the same port one could meet the other while it still parts
+    os.environ["MASTER_PORT"] = str(port)
+    try:
+        with processes.joined():
+            assert not Path("/proc/self/task").exists() or threads()
+            Held().fail()
+    except (StoreError, OtherProcessError):
+        # while the error is told, its frames are there
+        return threads()
+    return ["no error"]
+
+
+def member(rank, ports, answers):
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0])}
     with processes.joined(), processes.joined():
         found = {
             "rank": processes.rank(),
@@ -48,21 +86,24 @@ def member(rank, port, answers):
             "failed": outcome(lambda: processes.on_first(fail)),
             "after": processes.most([0]),
         }
+        Held()
+    found |= {"threads": threads(), "threads after an error": threads_after_an_error(ports[1])}
     answers.put({**found, "left": not processes.is_distributed(), "still": processes.is_first()})
 
 
 @pytest.fixture(scope="module")
 def two():
     """Return what each of two processes finds, by rank."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as one, socket.socket() as other:
+        for free in (one, other):
+            free.bind(("127.0.0.1", 0))
+        ports = [free.getsockname()[1] for free in (one, other)]
     context = multiprocessing.get_context("spawn")
     answers = context.Queue()
-    members = [context.Process(target=member, args=(rank, port, answers)) for rank in (0, 1)]
+    members = [context.Process(target=member, args=(rank, ports, answers)) for rank in (0, 1)]
     for process in members:
         process.start()
-    found = sorted((answers.get(timeout=60) for _ in members), key=lambda answer: answer["rank"])
+    found = sorted((answers.get(timeout=120) for _ in members), key=lambda answer: answer["rank"])
     for process in members:
         process.join()
     return found
@@ -90,3 +131,9 @@ def test_processes_part_and_keep_their_places(two):
     assert [answer["left"] for answer in two] == [True, True]
     assert [answer["first"] for answer in two] == [True, False]
     assert [answer["still"] for answer in two] == [True, False]
+
+
+def test_no_thread_of_theirs_meets_the_interpreters_end(two):
+    # it would abort the process as it drops its last tensor
+    assert [answer["threads"] for answer in two] == [[], []]
+    assert [answer["threads after an error"] for answer in two] == [[], []]

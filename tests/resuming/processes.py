@@ -13,7 +13,13 @@ from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 # the server imports what each run would; pytest is the main module of the tests' own process
-CONTEXT.set_forkserver_preload(["pytest", "gigakit.engine.launch", "resuming.child"])
+CONTEXT.set_forkserver_preload(
+    [
+        "pytest", "gigakit.engine.launch", "resuming.child",
+        # what a run imports late: a second of each process
+        "torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "torch.distributed.fsdp",
+    ]
+)  # fmt: skip
 _LIMIT_S = 180.0
 SIGKILLED = -int(signal.SIGKILL)
 

@@ -49,12 +49,14 @@ class ThroughputHook(Hook):
         self._steps = self._tokens = self._begun = 0
         self._counts: deque[_Count] = deque(maxlen=_KEPT_COUNTS)
         self._peak = 0.0
+        self._train_step: Callable[..., Any]
 
     def before_train(self, runner: Any) -> None:
         """Measure the device's matmul peak, and look at every batch from now on."""
         self._peak = matmul_peak(torch.device(get_device()), compute_dtype(runner.optim_wrapper))
         # mmengine's compile option replaces the same attribute
-        runner.model.train_step = self._observed(runner.model.train_step)
+        self._train_step = runner.model.train_step
+        runner.model.train_step = self._observed_step
         self._clock.start()
 
     def after_train(self, runner: Any) -> None:
@@ -110,19 +112,17 @@ class ThroughputHook(Hook):
         self._steps = self._tokens = 0
         return {tag: value for tag, value in values.items() if value is not None}
 
-    def _observed(self, train_step: Callable[..., Any]) -> Callable[..., Any]:
-        def step(data: Any, optim_wrapper: Any) -> Any:
-            tokens = _tokens(data)
-            self._tokens += tokens
-            if not is_counted(self._begun):
-                return train_step(data, optim_wrapper=optim_wrapper)
-            with flop_counter() as counter:
-                outputs = train_step(data, optim_wrapper=optim_wrapper)
-            self._counts[-1].tokens += tokens
-            self._counts[-1].flops += counter.get_total_flops()
-            return outputs
-
-        return step
+    # a closure would keep the model in the traceback of an error
+    def _observed_step(self, data: Any, optim_wrapper: Any) -> Any:
+        tokens = _tokens(data)
+        self._tokens += tokens
+        if not is_counted(self._begun):
+            return self._train_step(data, optim_wrapper=optim_wrapper)
+        with flop_counter() as counter:
+            outputs = self._train_step(data, optim_wrapper=optim_wrapper)
+        self._counts[-1].tokens += tokens
+        self._counts[-1].flops += counter.get_total_flops()
+        return outputs
 
     def _flops(self) -> float:
         """Return the FLOPs of the steps since the last reading, from those of counted steps."""

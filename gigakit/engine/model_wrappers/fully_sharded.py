@@ -21,6 +21,7 @@ from gigakit.engine import processes
 from gigakit.engine.activation_checkpointing import blocks_of, checkpoint_activations
 from gigakit.registry import MODEL_WRAPPERS
 from gigakit.ssl.health import ReportsHealth
+from gigakit.ssl.patch_features import ShowsPatchFeatures
 
 Precision = Literal["fp32", "bf16"]
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -97,9 +98,10 @@ class FullyShardedModel(nn.Module):
         for block in blocks:
             fully_shard(block, reshard_after_forward=reshard, **options)
         sharded = fully_shard(module.to(device), **options)
-        if isinstance(module, ReportsHealth):
-            # called beside the forward pass, it needs whole parameters too
-            register_fsdp_forward_method(module, "health")
+        # called beside the forward pass, they need whole parameters too
+        for kind, method in ((ReportsHealth, "health"), (ShowsPatchFeatures, "patch_features")):
+            if isinstance(module, kind):
+                register_fsdp_forward_method(module, method)
         return sharded
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:

@@ -1,6 +1,6 @@
 """Axes of tile-encoder pretraining: each cell is one change of gigapath_tile or a recipe like it.
 
-The optimiser, its schedule and the number of steps are the recipe's in every cell, whatever the
+The optimiser, its rate and the number of steps are the recipe's in every cell, whatever the
 objective was published with.
 """
 
@@ -8,7 +8,7 @@ _dino = dict(type="DinoLoss", weight=1.0)
 _ibot = dict(type="IbotLoss", weight=1.0)
 _koleo = dict(type="KoLeoLoss", weight=0.1)
 
-# what objectives without a teacher have of the runtime, the optimiser and the masks without a teacher have of the runtime, the optimiser and the masks
+# what objectives without a teacher have of the runtime, the optimiser and the masks
 _alone = {
     "train_dataloader.collate_fn.masking": None,
     "optim_wrapper.clip_grad.parts": [],

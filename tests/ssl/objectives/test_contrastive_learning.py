@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.multiprocessing as mp
+from contracts.tiles import ENCODER, MONITORS, ONE_NETWORK, PREPROCESSOR, OneNetworkContract
 from torch.nn import functional
 
 from gigakit.core.errors import ConfigError
@@ -145,3 +146,24 @@ def test_half_precision_around_it_changes_nothing():
     with torch.autocast("cpu", torch.bfloat16):
         inside = loss(one, other)
     assert torch.equal(inside, loss(one, other))
+
+
+class TestContrastiveLearning(OneNetworkContract):
+    config = {
+        "type": "ContrastiveLearning",
+        "encoder": ENCODER,
+        "projector": {"type": "ProjectionMlp", "hidden": 24, "output_dim": 8},
+        "loss": {"type": "SimClrLoss", "gather": True},
+        "data_preprocessor": PREPROCESSOR,
+    }
+    changes = {
+        **ONE_NETWORK,
+        "train_dataloader.dataset.views.local_count": 0,
+        "custom_hooks": [*MONITORS, {"type": "ViewPictureHook"}],
+    }
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls, one_tile):
+        # it draws nothing itself; its network drops paths
+        return {**one_tile, "model.encoder.drop_path": 0.5}

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from contracts.tiles import ENCODER, MONITORS, ONE_NETWORK, PREPROCESSOR, OneNetworkContract
 from safetensors.torch import load_file
 
 from gigakit.core.errors import ConfigError
@@ -229,3 +230,23 @@ def test_from_the_collate_function_to_the_loss():
     ]
     whole = model(**model.data_preprocessor(together, True), mode="loss")["loss"]
     torch.testing.assert_close(sum(loss["loss"] for loss in losses) / 3, whole)
+
+
+class TestImageMaskedAutoencoder(OneNetworkContract):
+    config = {
+        "type": "ImageMaskedAutoencoder",
+        "encoder": ENCODER,
+        "decoder": {"type": "PatchDecoder", "width": 24, "depth": 1, "heads": 3},
+        "data_preprocessor": PREPROCESSOR,
+    }
+    changes = {
+        **ONE_NETWORK,
+        "train_dataloader.dataset.views.global_count": 1,
+        "train_dataloader.dataset.views.local_count": 0,
+        "custom_hooks": [*MONITORS, {"type": "ViewPictureHook"}],
+    }
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def drawn(cls, one_tile):
+        return {**one_tile, "train_dataloader.batch_size": 1}

@@ -8,7 +8,6 @@ import logging
 import numpy as np
 import pytest
 import torch
-from contracts.objective import KILLS, WRAPPERS
 from contracts.tiles import ENCODER as CONTRACT_ENCODER
 from contracts.tiles import MONITORS, PREPROCESSOR, TileObjectiveContract
 
@@ -301,9 +300,6 @@ class TestSelfDistillation(TileObjectiveContract):
         "model.targets": {"type": "SinkhornKnopp"},
         "train_dataloader.collate_fn.masking": {"type": "BlockMasks", "per_image": True},
     }
-    takes_whole_batches = True
-    kills = KILLS
-    killed_wrappers = WRAPPERS
 
     @pytest.fixture(scope="class")
     @classmethod

@@ -1,0 +1,57 @@
+"""Put a trained tile encoder into the package, in float16, with its metadata and a card to fill in.
+
+``python tools/ship_encoder.py work_dirs/gigapath_tile/3 --name gigakit-tiny --resize-px 128
+--crop-px 112 --trained-on "12,345 tiles of 30 slides (where from, their licence)"``
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from gigakit.cli.probe_encoders import choose_encoders
+from gigakit.core.assets import FOLDER, SUFFIX, card_of
+from gigakit.core.files import write_text
+from gigakit.tasks.own_encoder import write_own_encoder
+from gigakit.tasks.probes.encoder_choice import encoder_tensors
+
+# what belongs to training; the weights do not know it
+_TRAINING_ONLY = ("drop_path", "drop_path_shape", "drop_path_mode", "maskable", "attention")
+_CARD = """# {name}: gigakit's own small tile encoder
+
+Trained on {trained_on}. Licence of the weights: {licence}. It is not a pathology foundation model.
+
+Encoder `{encoder}`, tiles by `{transform}`.
+
+Config, data list, log, and figures with intervals: TO BE WRITTEN.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("source", help="folder of a run, or a file that gigakit export wrote")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--resize-px", type=int, required=True)
+    parser.add_argument("--crop-px", type=int, required=True)
+    parser.add_argument("--trained-on", required=True)
+    parser.add_argument("--licence", default="Apache-2.0")
+    arguments = parser.parse_args()
+    (choice,) = choose_encoders([arguments.source], [])
+    encoder = {k: v for k, v in choice.config.items() if k not in _TRAINING_ONLY}
+    transform = {
+        "type": "EvaluationTransform",
+        "resize_px": arguments.resize_px,
+        "crop_px": arguments.crop_px,
+    }
+    said = {"trained_on": arguments.trained_on, "licence": arguments.licence}
+    path = FOLDER / f"{arguments.name}{SUFFIX}"
+    state = encoder_tensors(choice.read(), choice.weights)
+    write_own_encoder(state, path, encoder=encoder, transform=transform, **said)
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    if not card_of(path).exists():
+        card = _CARD.format(name=arguments.name, encoder=encoder, transform=transform, **said)
+        write_text(card_of(path), card)
+        print(f"{card_of(path)}: fill it in")
+
+
+if __name__ == "__main__":
+    main()
