@@ -14,7 +14,8 @@ import torch
 from mmengine.device import get_device
 from torch import nn
 
-from gigakit.engine.matmul_peak import compute_dtype, matmul_peak
+from gigakit.engine.matmul_peak import matmul_peak
+from gigakit.engine.run_precision import compute_dtype
 from gigakit.nn.attention.backends import explain_backend
 from gigakit.registry import ATTENTIONS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,12 +27,6 @@ def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
         dtype: what its matmuls compute in.
     """
     return _measured(str(device), dtype, torch.get_num_threads())
-
-
-def compute_dtype(optim_wrapper: Any) -> torch.dtype:
-    """Return what the matmuls of a run's forward pass compute in."""
-    bf16 = getattr(optim_wrapper, "precision", "fp32") == "bf16"
-    return torch.bfloat16 if bf16 else torch.float32
 
 
 @functools.cache

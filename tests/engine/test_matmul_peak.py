@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gigakit.engine import matmul_peak as module
-from gigakit.engine.matmul_peak import compute_dtype, matmul_peak
+from gigakit.engine.matmul_peak import matmul_peak
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -29,11 +29,3 @@ def test_no_matmul_of_the_same_kind_is_much_faster(dtype):
     start = time.perf_counter()
     assert matmul_peak(device, dtype) == peak
     assert time.perf_counter() - start < 0.01
-
-
-def test_precision_is_the_forward_passes():
-    class Wrapper:
-        precision = "bf16"
-
-    assert compute_dtype(Wrapper()) == torch.bfloat16
-    assert compute_dtype(object()) == torch.float32

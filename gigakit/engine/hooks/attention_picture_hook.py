@@ -10,11 +10,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from mmengine.device import get_device
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from gigakit.engine.run_precision import as_in_steps
 from gigakit.nn.attention.inspection import attention_weights, captured_inputs
 from gigakit.registry import HOOKS
 from gigakit.ssl.health import ReportsHealth
@@ -95,8 +95,7 @@ class AttentionPictureHook(Hook):
     def _run(self, runner: Any, tiles: dict[str, Tensor]) -> None:
         features = tiles["features"]
         padding = torch.zeros(features.shape[:2], dtype=torch.bool, device=features.device)
-        bf16 = getattr(runner.optim_wrapper, "precision", "fp32") == "bf16"
-        with torch.autocast(get_device(), dtype=torch.bfloat16, enabled=bf16):
+        with as_in_steps(runner):
             runner.objective.health(**tiles, padding_mask=padding)
 
     def _draw(self, sample: dict[str, Any], variant: nn.Module, inputs: list[Tensor]) -> None:

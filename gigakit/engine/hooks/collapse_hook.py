@@ -6,13 +6,13 @@ import logging
 from typing import Any
 
 import torch
-from mmengine.device import get_device
 from mmengine.hooks import Hook
 from torch import Tensor
 
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
+from gigakit.engine.run_precision import as_in_steps
 from gigakit.registry import HOOKS
 from gigakit.ssl.health import (
     ReportsHealth,
@@ -129,8 +129,7 @@ class CollapseHook(Hook):
     def _measure(self, runner: Any, batch: Any) -> dict[str, float]:
         objective = runner.objective
         runner.model.eval()
-        bf16 = getattr(runner.optim_wrapper, "precision", "fp32") == "bf16"
-        with torch.autocast(get_device(), dtype=torch.bfloat16, enabled=bf16):
+        with as_in_steps(runner):
             shown = objective.health(**objective.data_preprocessor(batch, False))
         # the loop puts the model back into training mode before the next step
         gathered = processes.collect({name: self._some(value) for name, value in shown.items()})

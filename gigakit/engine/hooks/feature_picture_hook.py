@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.device import get_device
 from mmengine.hooks import Hook
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.run_precision import as_in_steps
 from gigakit.registry import HOOKS
 from gigakit.ssl.denormalise import pixels_of
 from gigakit.ssl.patch_features import ShowsPatchFeatures
@@ -68,7 +68,6 @@ class FeaturePictureHook(Hook):
         # the loop puts the model back into training mode before the next step
         runner.model.eval()
         ready = objective.data_preprocessor({"images": images}, False)["images"]
-        bf16 = getattr(runner.optim_wrapper, "precision", "fp32") == "bf16"
-        with torch.autocast(get_device(), dtype=torch.bfloat16, enabled=bf16):
+        with as_in_steps(runner):
             patches = objective.patch_features(ready)
         return pixels_of(ready, objective.data_preprocessor), patches.float().cpu().numpy()

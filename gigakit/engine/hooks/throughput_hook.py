@@ -15,8 +15,9 @@ from mmengine.hooks import Hook
 from torch import Tensor
 
 from gigakit.engine.flops import flop_counter, is_counted
-from gigakit.engine.matmul_peak import compute_dtype, matmul_peak
+from gigakit.engine.matmul_peak import matmul_peak
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
+from gigakit.engine.run_precision import compute_dtype
 from gigakit.registry import HOOKS
 
 _KEPT_COUNTS = 16

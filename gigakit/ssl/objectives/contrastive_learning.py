@@ -5,7 +5,7 @@ Shapes: B images, D width.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -15,12 +15,13 @@ from gigakit.nn.backbones.vit import VisionTransformer
 from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.objectives.embedded_images import (
     Feature,
+    Mode,
+    built_preprocessor,
     check_feature,
     embedded,
     one_dict_an_image,
 )
 
-Mode = Literal["tensor", "loss", "predict"]
 _VIEWS = 2
 
 
@@ -54,8 +55,7 @@ class ContrastiveLearning(BaseModel):
         feature: Feature = "cls",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        # mmengine looks for preprocessors among its own alone
-        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
+        super().__init__(built_preprocessor(data_preprocessor))
         check_feature(feature)
         self.feature = feature
         self.encoder: VisionTransformer = BACKBONES.build(encoder)

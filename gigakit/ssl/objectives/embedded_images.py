@@ -1,4 +1,4 @@
-"""What an objective on images predicts: features of whole images."""
+"""What objectives on images have alike: their preprocessor, and features of whole images."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
 from gigakit.nn.backbones.vit import VisionTransformer
+from gigakit.registry import OBJECTIVES
 
+Mode = Literal["tensor", "loss", "predict"]
 Feature = Literal["cls", "mean"]
+
+
+def built_preprocessor(config: dict[str, Any] | None) -> nn.Module | None:
+    """Build a preprocessor from OBJECTIVES; mmengine looks for them among its own alone."""
+    preprocessor: nn.Module | None = OBJECTIVES.build(config) if config else None
+    return preprocessor
 
 
 def check_feature(feature: str) -> None:

@@ -5,7 +5,7 @@ Shapes: B images, n images of all views, P patches of p x p px, V visible ones, 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,12 +21,13 @@ from gigakit.registry import BACKBONES, HEADS, LOSSES, OBJECTIVES
 from gigakit.ssl.losses.masked_embedding import MaskedEmbeddingLoss
 from gigakit.ssl.objectives.embedded_images import (
     Feature,
+    Mode,
+    built_preprocessor,
     check_feature,
     embedded,
     one_dict_an_image,
 )
 
-Mode = Literal["tensor", "loss", "predict"]
 # a word that keeps this use of an image's seed apart from the others
 _NOISE = 201
 
@@ -67,8 +68,7 @@ class ImageMaskedAutoencoder(BaseModel):
         feature: Feature = "cls",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        # mmengine looks for preprocessors among its own alone
-        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
+        super().__init__(built_preprocessor(data_preprocessor))
         if not 0.0 <= mask_ratio < 1.0:
             raise ConfigError(
                 f"got {mask_ratio}", where="model.mask_ratio", fix="give 0 <= mask_ratio < 1"

@@ -23,12 +23,11 @@ from gigakit.ssl.distillation_checks import (
     check_population,
     tell_of_few_rows,
 )
-from gigakit.ssl.objectives.embedded_images import one_dict_an_image
+from gigakit.ssl.objectives.embedded_images import Mode, built_preprocessor, one_dict_an_image
 from gigakit.ssl.projected_encoder import ProjectedEncoder
 from gigakit.ssl.ranks import summed
 from gigakit.ssl.teacher import make_teacher, update_teacher
 
-Mode = Literal["tensor", "loss", "predict"]
 _GLOBAL_CROPS = 2
 
 
@@ -78,8 +77,7 @@ class SelfDistillation(BaseModel):
         patch_population: Literal["masked", "all"] = "masked",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        # mmengine looks for preprocessors among its own alone
-        super().__init__(OBJECTIVES.build(data_preprocessor) if data_preprocessor else None)
+        super().__init__(built_preprocessor(data_preprocessor))
         self.losses: Sequence[DistillationLoss] = nn.ModuleList(  # type: ignore[assignment]
             LOSSES.build(dict(loss)) for loss in losses
         )
