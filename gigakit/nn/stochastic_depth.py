@@ -61,14 +61,15 @@ class StochasticDepth(nn.Module):
         kept = [draw_subset(samples, self.rate, x.device) for samples, _ in groups]
         rows = token_rows(kept, groups)
         smaller = tuple((len(k), tokens) for k, (_, tokens) in zip(kept, groups, strict=True))
-        flat = x.flatten(0, 1)
-        residual = branch(flat.index_select(0, torch.cat(rows)).unsqueeze(0), smaller)
+        packed = x.view(1, -1, x.shape[-1])
+        residual = branch(packed.index_select(1, torch.cat(rows)), smaller)
         # autocast leaves the branch in half precision, the sum stays in that of x
-        parts = residual.squeeze(0).to(x.dtype).split_with_sizes([len(row) for row in rows])
-        out = flat.clone()
+        parts = residual.to(x.dtype).split_with_sizes([len(row) for row in rows], dim=1)
+        out = packed.clone()
         for row, part, (samples, _), (count, _) in zip(rows, parts, groups, smaller, strict=True):
-            out.index_add_(0, row, part, alpha=samples / count)
-        return out.view(x.shape)
+            out.index_add_(1, row, part, alpha=samples / count)
+        # FSDP2 warns of blocks that return views: a packed sequence is returned as it is
+        return out if x.shape[0] == 1 else out.view(x.shape)
 
 
 def draw_subset(samples: int, rate: float, device: torch.device) -> Tensor:
