@@ -99,9 +99,10 @@ class FullyShardedModel(nn.Module):
             fully_shard(block, reshard_after_forward=reshard, **options)
         sharded = fully_shard(module.to(device), **options)
         # called beside the forward pass, they need whole parameters too
-        for kind, method in ((ReportsHealth, "health"), (ShowsPatchFeatures, "patch_features")):
-            if isinstance(module, kind):
-                register_fsdp_forward_method(module, method)
+        if isinstance(module, ReportsHealth):
+            register_fsdp_forward_method(module, "health")
+        if isinstance(module, ShowsPatchFeatures):
+            register_fsdp_forward_method(module, "patch_features")
         return sharded
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
