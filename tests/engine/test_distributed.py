@@ -270,3 +270,11 @@ def test_blocks_are_the_outermost_lists():
     block = torch.nn.Sequential(inner)
     model = torch.nn.ModuleDict({"a": torch.nn.ModuleList([block, block]), "b": inner})
     assert blocks_of(model) == [block, block, inner[0]]
+
+
+def test_a_list_without_parameters_holds_no_blocks():
+    from gigakit.engine.activation_checkpointing import blocks_of
+
+    losses = torch.nn.ModuleList([torch.nn.MSELoss()])
+    blocks = torch.nn.ModuleList([torch.nn.Linear(2, 2)])
+    assert blocks_of(torch.nn.ModuleDict({"losses": losses, "net": blocks})) == [blocks[0]]
