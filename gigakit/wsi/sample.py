@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -100,9 +101,18 @@ def _last_error(text: str) -> str:
     return ([line for line in lines if line.startswith("ERROR")] or lines)[-1]
 
 
+def _has_pip() -> bool:
+    # looking for the module would wake setuptools, which warns where distutils is in use
+    try:
+        importlib.metadata.distribution("pip")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def _pip() -> list[str]:
     """Return the command for pip: the environment's, or the one that ships with Python."""
-    if importlib.util.find_spec("pip") is not None:
+    if _has_pip():
         return [sys.executable, "-m", "pip"]
     folders = []
     bundled = importlib.util.find_spec("ensurepip")

@@ -100,9 +100,9 @@ def test_tiles_smaller_than_a_view_are_enlarged_and_told_once(train, tiles):
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
-        (("tiles=empty",), 1, "empty: holds no tiles"),
-        (("tiles=nowhere",), 1, "nowhere: no such file or folder of tiles"),
-        (("tiles=labels.csv",), 1, "labels.csv: holds no tiles"),
+        (("tiles=empty",), 2, "empty: holds no tiles"),
+        (("tiles=nowhere",), 2, "nowhere: no such file or folder of tiles"),
+        (("tiles=labels.csv",), 2, "labels.csv: holds no tiles"),
         (("tiles=damaged",), 1, "damaged: 1 of 12 tiles cannot be read"),
         (("tiles=tiny",), 1, "has 24 x 24 px, under 32 px"),
         (("tiles=dict(root='tiles', table_='labels.csv')",), 2, "did you mean 'table'"),

@@ -88,10 +88,7 @@ def test_a_copy_can_be_brought(slide, pip):
 
 
 def test_an_environment_without_pip_uses_the_one_that_ships_with_python(slide, monkeypatch):
-    find = sample.importlib.util.find_spec
-    monkeypatch.setattr(
-        sample.importlib.util, "find_spec", lambda name: None if name == "pip" else find(name)
-    )
+    monkeypatch.setattr(sample, "_has_pip", lambda: False)
     command = sample._pip()
     done = subprocess.run([*command, "--version"], capture_output=True, text=True, check=False)
     assert done.stdout.startswith("pip "), done.stderr
@@ -122,6 +119,7 @@ def test_what_pip_says_after_its_error_is_not_taken_for_it(slide, pip):
 
 def test_a_distribution_that_keeps_pips_wheel_elsewhere_is_known(slide, monkeypatch, tmp_path):
     (tmp_path / "pip-1-py3-none-any.whl").touch()
+    monkeypatch.setattr(sample, "_has_pip", lambda: False)
     monkeypatch.setattr(sample.importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(sample.sysconfig, "get_config_var", lambda _: str(tmp_path))
     assert sample._pip()[-1] == f"{tmp_path}/pip-1-py3-none-any.whl/pip"

@@ -92,15 +92,14 @@ def activations(size: Size, step: Step) -> float:
 
     A branch keeps its samples alone. Of width D and an MLP of H hidden channels it keeps: the
     attention the gathered input, its norm, query, key and value, what attention gives, the same
-    once more packed, the projection for LayerScale, and what is added (9 D); the MLP the gathered
-    input, its norm, both sides of the GELU, the output and what is added (4 D + 2 H, as SwiGLU of
-    H channels in both halves does). In bfloat16 all but what is gathered and added has two bytes,
+    once more packed, and what is added (8 D); the MLP the gathered input, its norm, both sides of
+    the GELU and what is added (3 D + 2 H, as SwiGLU of H channels in both halves does). In bfloat16 all but what is gathered and added has two bytes,
     where attention is fused. With checkpointing each block keeps its input, and one block at a time
     all the rest. Outside of blocks the final norm and the tokens that it gives are kept.
     """
     every = _tokens(step)
     narrow = 2 if step.bf16 else 4
-    block = _kept(step) * (4 * 4 * size.width + narrow * (9 * size.width + 2 * size.hidden))
+    block = _kept(step) * (4 * 4 * size.width + narrow * (7 * size.width + 2 * size.hidden))
     outside = 3 * 4 * every * size.width
     if step.checkpointed:
         return 4 * size.depth * every * size.width + block + outside
