@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -63,13 +63,42 @@ class StochasticDepth(nn.Module):
         smaller = tuple((len(k), tokens) for k, (_, tokens) in zip(kept, groups, strict=True))
         packed = x.view(1, -1, x.shape[-1])
         residual = branch(packed.index_select(1, torch.cat(rows)), smaller)
-        # autocast leaves the branch in half precision, the sum stays in that of x
-        parts = residual.to(x.dtype).split_with_sizes([len(row) for row in rows], dim=1)
-        out = packed.clone()
-        for row, part, (samples, _), (count, _) in zip(rows, parts, groups, smaller, strict=True):
-            out.index_add_(1, row, part, alpha=samples / count)
+        factors = [
+            samples / count for (samples, _), (count, _) in zip(groups, smaller, strict=True)
+        ]
+        # a compiler decides by itself what is kept
+        add = _with_rows_added if torch.compiler.is_compiling() else _AddToRows.apply
+        out: Tensor = add(packed, residual, rows, factors)
         # FSDP2 warns of blocks that return views: a packed sequence is returned as it is
         return out if x.shape[0] == 1 else out.view(x.shape)
+
+
+def _with_rows_added(x: Tensor, added: Tensor, rows: list[Tensor], factors: list[float]) -> Tensor:
+    out = x.clone()
+    parts = added.split_with_sizes([len(row) for row in rows], dim=1)
+    for row, part, factor in zip(rows, parts, factors, strict=True):
+        # autocast leaves the branch in half precision, the sum stays in that of x
+        out.index_add_(1, row, part.to(x.dtype), alpha=factor)
+    return out
+
+
+class _AddToRows(torch.autograd.Function):
+    """Add scaled rows to some rows of a sequence; torch's index_add would keep what it adds."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, added: Tensor, rows: list[Tensor], factors: list[float]
+    ) -> Tensor:
+        ctx.rows, ctx.factors, ctx.dtype = rows, factors, added.dtype
+        return _with_rows_added(x, added, rows, factors)
+
+    @staticmethod
+    def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        parts = [
+            outer.index_select(1, row).mul_(factor)
+            for row, factor in zip(ctx.rows, ctx.factors, strict=True)
+        ]
+        return outer, torch.cat(parts, dim=1).to(ctx.dtype), None, None
 
 
 def draw_subset(samples: int, rate: float, device: torch.device) -> Tensor:

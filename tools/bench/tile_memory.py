@@ -91,15 +91,16 @@ def activations(size: Size, step: Step) -> float:
     """Return the bytes that the encoder's forward pass keeps for the backward pass.
 
     A branch keeps its samples alone. Of width D and an MLP of H hidden channels it keeps: the
-    attention the gathered input, its norm, query, key and value, what attention gives, the same
-    once more packed, and what is added (8 D); the MLP the gathered input, its norm, both sides of
-    the GELU and what is added (3 D + 2 H, as SwiGLU of H channels in both halves does). In bfloat16 all but what is gathered and added has two bytes,
-    where attention is fused. With checkpointing each block keeps its input, and one block at a time
-    all the rest. Outside of blocks the final norm and the tokens that it gives are kept.
+    attention the gathered input, its norm, query, key and value, what attention gives, and the
+    same once more packed (7 D); the MLP the gathered input, its norm and both sides of the GELU (2
+    D + 2 H, as SwiGLU of H channels in both halves does). In bfloat16 all but what is gathered has
+    two bytes, where attention is fused. With checkpointing each block keeps its input, and one
+    block at a time all the rest. Outside of blocks the final norm and the tokens that it gives are
+    kept.
     """
     every = _tokens(step)
     narrow = 2 if step.bf16 else 4
-    block = _kept(step) * (4 * 4 * size.width + narrow * (7 * size.width + 2 * size.hidden))
+    block = _kept(step) * (2 * 4 * size.width + narrow * (7 * size.width + 2 * size.hidden))
     outside = 3 * 4 * every * size.width
     if step.checkpointed:
         return 4 * size.depth * every * size.width + block + outside

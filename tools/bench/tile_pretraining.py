@@ -139,12 +139,14 @@ def main() -> None:
         arguments.images, arguments.side, arguments.local_side, arguments.local_crops
     )
 
+    # one way alone needs no weights beside its own
+    own = (lambda: model) if arguments.memory_of else (lambda: copy.deepcopy(model))
+
     def published(switch: str):  # noqa: ANN202
-        step = PublishedStep(copy.deepcopy(model), drop_path=arguments.drop_path, lr=1e-3)
-        return with_kernels(step, switch)
+        return with_kernels(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
 
     def ours(precision: str):  # noqa: ANN202
-        return with_kernels(Gigakit(copy.deepcopy(model), precision), "medium")
+        return with_kernels(Gigakit(own(), precision), "medium")
 
     def with_kernels(step, switch: str):  # noqa: ANN001, ANN202
         def run() -> None:

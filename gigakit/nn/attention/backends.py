@@ -191,7 +191,7 @@ def _math(
     q: Tensor, k: Tensor, v: Tensor, padding: Tensor | None, *, need_lse: bool = True
 ) -> Output:
     q, k, v = (x.transpose(1, 2) for x in (q, k, v))
-    scores = q @ k.mT * q.shape[-1] ** -0.5
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT
     if padding is not None:
         # finite, since a slide of padding alone would give NaN gradients
         scores = scores.masked_fill(padding[:, None, None, :], torch.finfo(scores.dtype).min)
