@@ -42,3 +42,19 @@ def test_it_prints_a_ratio_beside_the_floor(bench, monkeypatch, capsys):
     rows = [line for line in told.splitlines() if line.startswith("| gigakit")]
     assert len(rows) == 2
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_attention_of_short_sequences_is_compared(bench, monkeypatch, capsys):
+    import short_attention
+
+    monkeypatch.setattr(short_attention, "SHAPES", ((2, 10),))
+    monkeypatch.setattr(sys, "argv", ["short_attention.py", "--turns", "1"])
+    threads = torch.get_num_threads()
+    try:
+        short_attention.main()
+    finally:
+        torch.set_num_threads(threads)
+        sys.modules.pop("short_attention", None)
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| float32", "| float32, oneDNN", "| bfloat16"]
+    assert torch.get_float32_matmul_precision() == "highest"
