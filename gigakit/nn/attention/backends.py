@@ -107,8 +107,8 @@ def resolve_backend(
     """Return the backend to use; ``auto`` is decided once per device and dtype, and logged.
 
     On CPUs with oneDNN's products (bfloat16, or float32 under ``FastMatmulHook``) sequences of up
-    to :data:`SHORT` tokens are computed by ``math``: torch's flash kernel is 1.3 to 5.7 times slower
-    there, see ``tools/bench/short_attention.py``.
+    to :data:`SHORT` tokens are computed by ``math``: torch's flash kernel is 1.3 to 5.7 times
+    slower there, see ``tools/bench/short_attention.py``.
 
     Args:
         name: one of :data:`BACKENDS`, or ``auto``.
