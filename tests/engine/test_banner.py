@@ -82,7 +82,8 @@ def test_a_refused_preference_is_named_with_its_reason():
     model = nn.ModuleList([DilatedAttention(), FullAttention()])
     dilated, full = attention_choices(model, torch.bfloat16)
     assert dilated.startswith("DilatedAttention on math (flash refused: no kernel; sdpa refused: ")
-    assert full == "FullAttention on sdpa (flash refused: no kernel)"
+    short = f"math up to {backends.SHORT} tokens"
+    assert full == f"FullAttention on sdpa (flash refused: no kernel; {short})"
     out, _ = backends.attend(*torch.randn(3, 1, 4, 2, 8), need_lse=True)
     assert out.shape == (1, 4, 2, 8)
 

@@ -197,15 +197,16 @@ class GuardedOptimWrapper(OptimWrapper):
             for name, parameter in zip(names, group["params"], strict=True):
                 if parameter.grad is None:
                     continue
-                found = [part for part in parts if not part or name.startswith(f"{part}.")]
-                if not found:
+                own = [part for part in parts if not part or name.startswith(f"{part}.")]
+                if not own:
                     raise ConfigError(
                         f"{name} is in none of {', '.join(parts)}",
                         where="optim_wrapper.clip_grad.parts",
                         fix="name a part for it, or leave parts out",
                     )
-                parts[found[0]].append(parameter)
-        return {name: parameters for name, parameters in parts.items() if parameters}
+                parts[own[0]].append(parameter)
+        # where nothing has a gradient, its norm is that of nothing
+        return {name: found for name, found in parts.items() if found} or {"": []}
 
     def _norm(self, parameters: list[nn.Parameter]) -> Tensor:
         grads = [parameter.grad for parameter in parameters if parameter.grad is not None]

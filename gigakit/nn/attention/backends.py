@@ -121,8 +121,8 @@ def resolve_backend(
         BackendUnavailableError: the backend named is unknown, or cannot run here.
     """
     if name == "auto":
-        short = tokens is not None and tokens <= SHORT and not need_lse
-        if short and device.type == "cpu" and _has_fast_products(dtype):
+        short = tokens is not None and tokens <= SHORT
+        if short and _prefers_math(device, dtype, need_lse=need_lse):
             return "math"
         return _automatic(device.type, dtype, need_lse)[0]
     if name not in BACKENDS:
@@ -147,6 +147,8 @@ def explain_backend(
     """
     resolved = resolve_backend(name, device, dtype, need_lse=need_lse)
     why = _automatic(device.type, dtype, need_lse)[1] if name == "auto" else "named by the recipe"
+    if name == "auto" and _prefers_math(device, dtype, need_lse=need_lse):
+        why += f"; math up to {SHORT} tokens"
     return f"{resolved} ({why})"
 
 
@@ -180,8 +182,10 @@ def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> tuple[st
     raise BackendUnavailableError("no attention backend runs here: " + "; ".join(refused))
 
 
-def _has_fast_products(dtype: torch.dtype) -> bool:
-    """Tell whether products of a dtype are oneDNN's on a CPU."""
+def _prefers_math(device: torch.device, dtype: torch.dtype, *, need_lse: bool) -> bool:
+    """Tell whether short sequences are faster by whole score matrices: by oneDNN on a CPU."""
+    if device.type != "cpu" or need_lse:
+        return False
     if dtype == torch.float32:
         return torch.get_float32_matmul_precision() == "medium"
     return dtype in _HALF

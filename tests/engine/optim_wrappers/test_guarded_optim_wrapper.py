@@ -142,3 +142,11 @@ def test_a_parameter_in_no_part_is_told():
     )
     with pytest.raises(ConfigError, match=r"student\.encoder\.a is in none of student\.encoders"):
         guard.update_params(named[0][1].sum())
+
+
+def test_a_step_without_any_gradient_of_its_own_is_made():
+    weight, other = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    guard = wrapper(weight, clip_grad={"max_norm": 1.0})
+    guard.update_params(other.sum())
+    assert guard.message_hub.log_scalars["train/grad_norm"].current() == 0.0
+    assert torch.equal(weight.detach(), torch.ones(2))

@@ -9,7 +9,13 @@ import torch
 
 from gigakit.core.errors import BackendUnavailableError
 from gigakit.nn.attention import backends
-from gigakit.nn.attention.backends import attend, availability, resolve_backend
+from gigakit.nn.attention.backends import (
+    SHORT,
+    attend,
+    availability,
+    explain_backend,
+    resolve_backend,
+)
 
 CPU = torch.device("cpu")
 
@@ -95,3 +101,22 @@ def test_a_named_backend_never_falls_back(qkv):
     reason = availability("flash", torch.device("mps"), torch.float32)
     assert reason == "torch has no flash kernel for mps"
     assert "float16 or bfloat16" in availability("flash", torch.device("cuda"), torch.float32)
+
+
+def test_short_sequences_take_math_where_its_products_are_onednns():
+    def chosen(dtype, tokens, **more):
+        return resolve_backend("auto", CPU, dtype, tokens=tokens, **more)
+
+    assert chosen(torch.float32, SHORT) == "flash"
+    assert chosen(torch.bfloat16, SHORT) == "math"
+    assert chosen(torch.bfloat16, SHORT + 1) == "flash"
+    assert chosen(torch.bfloat16, SHORT, need_lse=True) == "flash"
+    assert resolve_backend("flash", CPU, torch.bfloat16, tokens=SHORT) == "flash"
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert chosen(torch.float32, SHORT) == "math"
+        assert explain_backend("auto", CPU, torch.float32).endswith(f"; math up to {SHORT} tokens)")
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert "math" not in explain_backend("auto", CPU, torch.float32)
