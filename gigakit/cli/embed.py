@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigakit.cli.completion import complete_encoder
 from gigakit.cli.executor_options import Shard, TimeLimit, build_executor
 from gigakit.cli.options import Mpp, Out, Overrides
 from gigakit.cli.tile import Recipe, fail_if_slides_failed, report_cohort
@@ -25,7 +26,11 @@ def embed(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", help="A published encoder, such as gigapath, or its config."),
+        typer.Option(
+            "--encoder",
+            help="A published encoder, such as gigapath, or its config.",
+            autocompletion=complete_encoder,
+        ),
     ] = None,
     weights: Annotated[
         Path | None,

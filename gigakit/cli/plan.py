@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.completion import complete_encoder
 from gigakit.cli.options import Mpp, Overrides
 from gigakit.cli.tile import Recipe
 
@@ -20,7 +21,12 @@ def plan(
         list[str], typer.Argument(help="slides.csv, folders of slides, slides, or 'sample'.")
     ],
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="A published encoder, such as gigapath.")
+        str | None,
+        typer.Option(
+            "--encoder",
+            help="A published encoder, such as gigapath.",
+            autocompletion=complete_encoder,
+        ),
     ] = None,
     recipe: Recipe = "gigapath_slide",
     overrides: Overrides = None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.completion import complete_recipe
 from gigakit.cli.executor_options import (
     ExecutorName,
     Scheduler,
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from gigakit.wsi.pipeline import CohortResult
 
 Recipe = Annotated[
-    str, typer.Option("--recipe", help="Recipe whose preparation section holds the settings.")
+    str,
+    typer.Option(
+        "--recipe",
+        help="Recipe whose preparation section holds the settings.",
+        autocompletion=complete_recipe,
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.completion import complete_recipe
 from gigakit.cli.options import Overrides
 
 if TYPE_CHECKING:
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[str, typer.Argument(help="Path or name of a recipe.")],
+    config: Annotated[
+        str,
+        typer.Argument(
+            help="Path or name of a recipe, or a run's folder.", autocompletion=complete_recipe
+        ),
+    ],
     overrides: Overrides = None,
     work_dir: Annotated[
         Path | None,
