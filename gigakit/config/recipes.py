@@ -80,5 +80,6 @@ def recipe_name(path: Path) -> str:
         return path.relative_to(root).with_suffix("").as_posix()
     record = path.with_name(RUN_RECORD)
     if path.name == RUN_CONFIG and record.is_file():
-        return str(json.loads(record.read_text(encoding="utf-8"))["recipe"])
+        recipe = json.loads(record.read_text(encoding="utf-8")).get("recipe")
+        return str(recipe or path.stem)
     return path.stem
