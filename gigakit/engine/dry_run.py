@@ -38,6 +38,7 @@ class StepCost:
 
     Args:
         parameters: trained parameters.
+        all_parameters: these and those that are not trained, such as a teacher's.
         steps: optimiser steps of the whole run.
         flops_per_step: matmul FLOPs of the first step, forward and backward; see
             :func:`gigakit.engine.flops.flop_counter`.
@@ -51,6 +52,7 @@ class StepCost:
     """
 
     parameters: int
+    all_parameters: int
     steps: int
     flops_per_step: int
     seconds_per_step: float
@@ -113,6 +115,7 @@ def measure_step_cost(
             raise ConfigError("makes no step", where=loaded.path)
         return StepCost(
             parameters=sum(p.numel() for p in runner.model.parameters() if p.requires_grad),
+            all_parameters=sum(p.numel() for p in runner.model.parameters()),
             steps=runner.train_loop.max_iters,
             flops_per_step=hook.flops,
             seconds_per_step=hook.seconds_per_step,
