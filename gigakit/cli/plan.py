@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gigakit.cli.completion import complete_encoder
-from gigakit.cli.options import Mpp, Overrides
+from gigakit.cli.options import AsJson, Mpp, Overrides
 from gigakit.cli.tile import Recipe
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def plan(
     tflops: Annotated[
         float, typer.Option("--tflops", min=0.001, help="TFLOP/s that your device sustains.")
     ] = 100.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate tiles, bytes and hours of tiling and embedding a cohort, before starting.
 
