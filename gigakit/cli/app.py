@@ -17,6 +17,7 @@ from gigakit.cli import (
     doctor,
     embed,
     export,
+    new,
     pack,
     plan,
     probe,
@@ -61,6 +62,7 @@ _PANELS = {
     "Configs and components": {
         "list": "List recipes and components, or tell all of one.",
         "config": "Check, show and compare configs.",
+        "new": "Write a component of your own, its test and what tries it.",
         "doctor": "Check installation, devices, attention, disk and sample.",
     },
 }
@@ -132,6 +134,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "ablate": _ablate_command(arguments),
         "probe": probe.probe,
         "list": listing.list_components,
+        "new": new.new,
         "doctor": doctor.doctor,
     }
     for panel, lines in _PANELS.items():

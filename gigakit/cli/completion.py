@@ -60,6 +60,13 @@ def complete_kind(incomplete: str) -> Offer:
     yield from _starting(incomplete, {**known, **FURTHER})
 
 
+def complete_makeable(incomplete: str) -> Offer:
+    """Offer the kinds that ``gigakit new`` makes."""
+    from gigakit.cli.new_kinds import MAKEABLE
+
+    yield from _starting(incomplete, {label: made.kind.package for label, made in MAKEABLE.items()})
+
+
 def complete_name(ctx: typer.Context, incomplete: str) -> Offer:
     """Offer the names of the kind that stands before."""
     from gigakit.core.catalogue import Catalogue

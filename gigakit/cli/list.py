@@ -195,11 +195,11 @@ def _print_axes(name: str | None, as_json: bool) -> None:
         rows = [(key, ", ".join(declared)) for key, declared in axes.items() if declared]
         print_table(("recipe", "axes"), rows)
     else:
-        rows = []
+        lines = []
         for axis in axes[name].values():
             cells = [_cell(label, value_text(value)) for label, value in axis.cells.items()]
-            rows.append((axis.flag, ", ".join(axis.keys), "\n".join(cells)))
-        print_table(("flag", "config key", "values"), rows)
+            lines.append((axis.flag, ", ".join(axis.keys), "\n".join(cells)))
+        print_table(("flag", "config key", "values"), lines)
 
 
 def _cell(label: str, text: str) -> str:
