@@ -20,8 +20,8 @@ def git_state(file: Path) -> dict[str, Any] | None:
 
     Returns:
         ``commit``; ``branch``, ``None`` where none is checked out; ``dirty``; ``changed``, the
-        lines of ``git status --porcelain``; ``diff``, that of tracked files to the commit, where it is
-        not too long; ``diff_sha256``. ``None`` where no checkout tracks the file, as in an
+        lines of ``git status --porcelain``; ``diff``, that of tracked files to the commit, where it
+        is not too long; ``diff_sha256``. ``None`` where no checkout tracks the file, as in an
         installed package, or where there is no git.
     """
     folder = file.parent
