@@ -98,7 +98,7 @@ def train(
         result = TrainResult()
         try:
             with compat.scoped_run(), borrowed_logger("gigakit"), contextlib.ExitStack() as stack:
-                runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
+                runner = build_runner(values, work_dir, resume=resume, init_from=init_from)
                 stack.callback(runner.close)
                 runner.banner, runner.config_text = banner, config_text or format_config(values)
                 _run(runner, result)
@@ -139,9 +139,14 @@ def format_config(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _build_runner(
-    values: Mapping[str, Any], work_dir: Path, *, resume: bool, init_from: Path | None
+def build_runner(
+    values: Mapping[str, Any],
+    work_dir: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
 ) -> GigakitRunner:
+    """Return the runner of a resolved config; see :func:`train` for what it takes."""
     config = Config(
         {
             "randomness": {"seed": 0},
