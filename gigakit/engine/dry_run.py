@@ -39,6 +39,7 @@ class StepCost:
     Args:
         parameters: trained parameters.
         steps: optimiser steps of the whole run.
+        samples_per_step: samples of a step, or what limits them.
         flops_per_step: matmul FLOPs of the first step, forward and backward; see
             :func:`gigakit.engine.flops.flop_counter`.
         seconds_per_step: median wall time of the timed steps, the wait for data included.
@@ -52,6 +53,7 @@ class StepCost:
 
     parameters: int
     steps: int
+    samples_per_step: int | str
     flops_per_step: int
     seconds_per_step: float
     timed_steps: int
@@ -114,6 +116,7 @@ def measure_step_cost(
         return StepCost(
             parameters=sum(p.numel() for p in runner.model.parameters() if p.requires_grad),
             steps=runner.train_loop.max_iters,
+            samples_per_step=runner.train_loop.draws_per_step,
             flops_per_step=hook.flops,
             seconds_per_step=hook.seconds_per_step,
             timed_steps=max(1, len(hook.marks) - 1),
