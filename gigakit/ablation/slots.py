@@ -70,6 +70,6 @@ def describe_slots(slots: Sequence[dict[str, str]]) -> str:
         threads = int(slots[0][_THREADS])
         text += f", each on {threads} thread{'s' * (threads > 1)} of {cores()} cores"
     elif len(slots) > 1:
-        text += f", each on {os.environ[_THREADS]} threads, as {_THREADS} says"
+        text += f", each on as many threads as {_THREADS} says ({os.environ[_THREADS]})"
     gpus = list(dict.fromkeys(slot.get("CUDA_VISIBLE_DEVICES", "") for slot in slots))
     return f"{text}, on GPU {', '.join(gpus)}" if gpus[0] else text

@@ -165,6 +165,7 @@ def _ablate(
     from gigakit.ablation.plan import make_plan
     from gigakit.core.errors import WorkDirError
 
+    _check_cluster(options)
     mode = ablate_flags.chosen_mode(options.mode, options.listed, [*given, *(options.axis or ())])
     choices = _choices(options, axes, given, catalogue)
     plan = make_plan(
@@ -203,6 +204,26 @@ def _choices(
     return choices
 
 
+def _check_cluster(options: Options) -> None:
+    """Refuse options that exclude each other.
+
+    Raises:
+        ConfigError: they do.
+    """
+    from gigakit.core.errors import ConfigError
+
+    if options.slurm_options and not options.slurm:
+        raise ConfigError(
+            "means nothing without --slurm", where="--slurm-option", fix="add --slurm"
+        )
+    if options.slurm and options.gpus:
+        raise ConfigError(
+            "SLURM deals out GPUs itself",
+            where="--gpus",
+            fix="give --slurm-option gpus_per_node=1 instead",
+        )
+
+
 def _slots(options: Options) -> list[dict[str, str]]:
     from gigakit.ablation.axes import split_values
     from gigakit.ablation.slots import check_gpus, make_slots
@@ -225,9 +246,17 @@ def _run(plan: Plan, options: Options) -> None:
 
     for warning in find_sharing(plan).warnings():
         announce(f"warning: {warning}")
-    slots = _slots(options)
-    announce(f"{plan.size}, {describe_slots(slots)}; baseline {plan.baseline}")
-    failed = run_plan(plan, announce=announce, slots=slots)
+    if options.slurm:
+        from gigakit.ablation.slurm import run_on_slurm
+
+        announce(f"{plan.size}, as SLURM jobs; baseline {plan.baseline}")
+        failed = run_on_slurm(
+            plan, jobs=options.jobs, options=options.slurm_options or (), announce=announce
+        )
+    else:
+        slots = _slots(options)
+        announce(f"{plan.size}, {describe_slots(slots)}; baseline {plan.baseline}")
+        failed = run_plan(plan, announce=announce, slots=slots)
     write_report(plan, ["gigakit", *sys.argv[1:]])
     rows = collect(plan)
     if options.as_json:
