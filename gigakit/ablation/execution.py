@@ -152,8 +152,8 @@ class _Work:
 
     def say_stop(self, received: signal.Signals, running: int) -> None:
         """Announce that all is being stopped."""
-        runs = "the run writes its checkpoint" if running == 1 else f"{running} runs write theirs"
-        self.announce(f"{received.name}: {runs}; a second one stops at once")
+        what = "its checkpoint is written" if running == 1 else f"{running} checkpoints are written"
+        self.announce(f"{received.name}: {what}; a second one stops at once")
 
     def settle(self, ended: Ended, *, interrupted: bool) -> None:
         """Note what came of a run, and announce it."""

@@ -123,9 +123,8 @@ def run_on_slurm(
     if new:
         submitted = _submit(executor, [RunOnNode(plan, number) for number in new])
         waiting |= dict(zip(new, submitted, strict=True))
-        announce(
-            f"submitted {len(new)} run{'s' * (len(new) > 1)}: job {submitted[0].job_id.partition('_')[0]}"
-        )
+        array = submitted[0].job_id.partition("_")[0]
+        announce(f"submitted {len(new)} run{'s' * (len(new) > 1)}: job {array}")
     ids = {plan.runs[number].folder: job.job_id for number, job in waiting.items()}
     write_json(_notes(plan), ids)
     try:

@@ -157,4 +157,6 @@ def _switches(signature: inspect.Signature) -> Iterable[str]:
 def _flags(parameter: inspect.Parameter) -> Iterable[str]:
     notes: tuple[Any, ...] = typing.get_args(parameter.annotation)[1:]
     for note in notes:
-        yield from note.param_decls or ()
+        # typer takes the first name for a default until it builds the option
+        names = (note.default, *(note.param_decls or ()))
+        yield from (name for name in names if isinstance(name, str) and name.startswith("-"))
