@@ -157,7 +157,7 @@ def make_plan(
 
 def config_digest(values: Mapping[str, Any]) -> str:
     """Name a resolved config by what its run depends on."""
-    ignored = ("ablation", "ablation_sample", "sample")
+    ignored = ("ablate", "ablation", "ablation_sample", "sample")
     return digest8({key: value for key, value in values.items() if key not in ignored})
 
 

@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -59,13 +59,14 @@ class Options:
         ),
     ] = None
     mode: Annotated[
-        ablate_flags.ModeName,
+        ablate_flags.ModeName | None,
         typer.Option(
             "--mode",
-            help="All combinations; or the recipe, and each axis varied alone; or those of --list.",
+            help="All combinations, the default; or the recipe, and each axis varied alone; or "
+            "those of --list.",
             rich_help_panel=_CELLS,
         ),
-    ] = ablate_flags.ModeName.GRID
+    ] = None
     listed: Annotated[
         Path | None,
         typer.Option(
@@ -76,8 +77,14 @@ class Options:
         ),
     ] = None
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, help="Runs per cell.", rich_help_panel=_CELLS)
-    ] = 1
+        int | None,
+        typer.Option(
+            "--seeds",
+            min=1,
+            help="Runs per cell; default 1, or the recipe's own number.",
+            rich_help_panel=_CELLS,
+        ),
+    ] = None
     baseline: Annotated[
         str | None,
         typer.Option(
@@ -135,6 +142,7 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
     from gigakit.ablation.axes import recipe_axes
     from gigakit.ablation.kind_axes import all_axes
     from gigakit.ablation.plan import with_sample_section
+    from gigakit.ablation.ready import ready_ablation
     from gigakit.config import catalogue_of, load_config
 
     fixed = inspect.signature(Options, eval_str=True)
@@ -146,7 +154,16 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
     def ablate(**given: Any) -> None:
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
         texts = {name: given[ablate_flags.argument(name)] for name in axes}
-        _ablate(options, axes, {name: text for name, text in texts.items() if text}, catalogue)
+        chosen = {name: text for name, text in texts.items() if text}
+        ready = ready_ablation(loaded.values, axes)
+        if not chosen and options.axis is None and options.listed is None:
+            chosen = dict(ready.axes)
+        options = replace(
+            options,
+            seeds=options.seeds or ready.seeds,
+            mode=options.mode or ablate_flags.ModeName(ready.mode),
+        )
+        _ablate(options, axes, chosen, catalogue)
 
     ablate.__doc__ = _ablate.__doc__
     ablate.__signature__ = ablate_flags.with_axes(  # type: ignore[attr-defined]
