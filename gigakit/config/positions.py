@@ -139,6 +139,7 @@ _TOP: dict[str, Position] = {
     "sample": ANYTHING,
     "ablation": ANYTHING,
     "ablation_sample": ANYTHING,
+    "ablate": Position(keys=dict.fromkeys(("axes", "seeds", "mode"), ANYTHING)),
     "custom_imports": Position(keys=dict.fromkeys(("imports", "allow_failed_imports"), ANYTHING)),
 }
 

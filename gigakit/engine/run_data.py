@@ -14,6 +14,7 @@ from gigakit.wsi.cohort import SAMPLE, read_cohort
 
 # what a recipe holds beside the keys of mmengine's Runner
 OWN_KEYS = (
+    "ablate",
     "ablation",
     "ablation_sample",
     "cohort",

@@ -9,6 +9,7 @@ _EMPTY = 255
 _HIDDEN = 208
 # positions in tiles that differ by less are one place
 _SAME_PLACE = 1e-6
+_FINEST = 1 / 8
 
 
 def embedding_colours(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -50,7 +51,8 @@ def grid_picture(
     """
     steps = np.concatenate([np.diff(np.unique(grid[:, axis])) for axis in (0, 1)])
     apart = steps[steps > _SAME_PLACE]
-    stride = float(apart.min()) if len(apart) else 1.0
+    # tiles off any lattice are drawn to the eighth of a tile, the later one where two meet
+    stride = max(float(apart.min()), _FINEST) if len(apart) else 1.0
     cells = np.rint((grid - grid.min(axis=0)) / stride).astype(np.int64)
     columns, rows = cells.max(axis=0) + 1
     small = np.full((rows, columns, 3), _EMPTY, dtype=np.uint8)

@@ -21,6 +21,13 @@ def test_fewer_components_than_colours_leave_grey():
     assert np.array_equal(colours[:, 1:], np.full((2, 2), 128))
 
 
+def test_tiles_off_any_lattice_make_no_huge_picture():
+    grid = np.random.default_rng(0).uniform(0, 10, (50, 2))
+    picture = grid_picture(grid, np.zeros((50, 3), dtype=np.uint8), cell_px=1)
+    assert max(picture.shape) <= 81
+    assert (picture == 0).all(axis=2).sum() > 40
+
+
 @pytest.mark.parametrize("stride", [1.0, 0.5])
 def test_grid_picture_places_each_tile_in_its_cell(stride):
     grid = np.array([[3.0, 7.0], [3.0 + stride, 7.0], [3.0, 7.0 + 2 * stride]])

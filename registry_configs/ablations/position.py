@@ -1,0 +1,12 @@
+"""Which positions? The wavelengths of sines and cosines, and whole cells against fractions.
+
+Paper   Prov-GigaPath's published table: temperature 10,000, whole cells.
+Input   the sample slide, or --set cohort=slides.csv.
+Cost    three seeds of each cell; each is a run of gigapath_slide: gigakit ablate --dry-run tells.
+Expect  short wavelengths learn faster on one small slide.
+Run     gigakit ablate ablations/position
+"""
+
+_base_ = ["../gigapath_slide.py"]
+
+ablate = dict(axes=dict(position_temperature=None, position_cells=None), mode="one-at-a-time", seeds=3)

@@ -1,0 +1,13 @@
+"""Which positions? The wavelengths of sines and cosines, and whole cells against fractions. In
+        small.
+
+Paper   as ablations/position, with the network of tiny/slide.
+Input   the sample slide.
+Cost    seconds a cell.
+Expect  that every cell runs; nothing is learned.
+Run     gigakit ablate tiny/ablations/position
+"""
+
+_base_ = ["../slide.py"]
+
+ablate = dict(axes=dict(position_temperature=None, position_cells=None), mode="one-at-a-time")

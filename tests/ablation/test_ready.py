@@ -1,0 +1,82 @@
+"""Ready ablations: their section, and every cell of each in small, trained and tabled."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from gigakit.ablation.axes import choose, recipe_axes
+from gigakit.ablation.plan import make_plan, with_sample_section
+from gigakit.ablation.ready import ready_ablation
+from gigakit.ablation.report import collect, write_report
+from gigakit.ablation.run_state import note_start
+from gigakit.config import apply_section, load_config, recipes
+from gigakit.core.errors import ConfigError
+from gigakit.engine.launch import launch
+
+READY = sorted(
+    name.removeprefix("ablations/") for name in recipes() if name.startswith("ablations/")
+)
+# each is a recipe's own two steps; what the recipe prepares is shared
+FEW = ("train_cfg.max_steps=2", "val_dataloader.dataset.views_per_slide=1")
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tiles")
+    generator = np.random.default_rng(0)
+    for number in range(8):
+        noise = generator.integers(120, 240, (12, 12, 3), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(noise, (128, 128)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    return tmp_path_factory.mktemp("stores")
+
+
+def test_each_ready_ablation_has_a_tiny_form_of_the_same_axes():
+    assert len(READY) >= 12
+    for name in READY:
+        full, small = (load_config(f"{place}ablations/{name}").values for place in ("", "tiny/"))
+        assert full["ablate"]["seeds"] == 3
+        assert full["ablate"]["axes"] == small["ablate"]["axes"]
+
+
+@pytest.mark.parametrize("name", READY)
+def test_every_cell_of_a_tiny_form_trains(name, tiles, stores, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = f"tiny/ablations/{name}"
+    own = (f"tiles={tiles}", FEW[0]) if name.startswith("tile_") else (f"out={stores}", *FEW)
+    values = load_config(recipe, with_sample_section(recipe, own)).values
+    axes = recipe_axes(values)
+    ready = ready_ablation(values, axes)
+    choices = [choose(axes[axis], text) for axis, text in ready.axes.items()]
+    plan = make_plan(recipe, choices, overrides=own, mode=ready.mode, out=tmp_path / "out")
+    assert len(plan.cells) > 1
+    plan.write()
+    for run in plan.runs:
+        folder = plan.out / run.folder
+        note_start(folder, run, {}, [])
+        loaded = apply_section(load_config(recipe, run.overrides), "sample")
+        launch(loaded, work_dir=folder, announce=str)
+    assert {row["status"] for row in collect(plan)} == {"done"}
+    table = write_report(plan, ["gigakit", "ablate", recipe])
+    assert all(cell in table for cell in plan.cells)
+
+
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ({"axes": {"atention": None}}, "did you mean 'attention'"),
+        ({"axes": ["attention"]}, "write dict"),
+        ({"axes": {"attention": None}, "seeds": 0}, "write dict"),
+        ({"axes": {"attention": None}, "mode": "random"}, "write dict"),
+    ],
+)
+def test_a_section_that_cannot_be_read_is_told(section, told):
+    values = {**load_config("tiny/slide").values, "ablate": section}
+    with pytest.raises(ConfigError, match=told):
+        ready_ablation(values, recipe_axes(values))
