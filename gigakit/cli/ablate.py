@@ -153,8 +153,8 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
 
     def ablate(**given: Any) -> None:
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
-        texts = {name: given[ablate_flags.argument(name)] for name in axes}
-        chosen = {name: text for name, text in texts.items() if text}
+        told = {name: given[ablate_flags.argument(name)] for name in axes}
+        chosen = {name: ",".join(values) for name, values in told.items() if values}
         ready = ready_ablation(loaded.values, axes)
         if not chosen and options.axis is None and options.listed is None:
             chosen = dict(ready.axes)
