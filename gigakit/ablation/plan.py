@@ -48,6 +48,7 @@ class Plan:
         out: folder of the ablation.
         keys: config keys that each axis sets, by the axis's name.
         runs: seeds of the first cell, then of the next.
+        baseline: the cell that the others are compared with; empty means the first.
     """
 
     recipe: str
@@ -55,11 +56,18 @@ class Plan:
     out: Path
     keys: dict[str, tuple[str, ...]]
     runs: tuple[Run, ...]
+    baseline: str = ""
 
     def write(self) -> None:
         """Write ``plan.json`` into the ablation's folder."""
         runs = [asdict(run) for run in self.runs]
-        plan = {"recipe": self.recipe, "axes": self.keys, "runs": runs}
+        plan = {
+            "recipe": self.recipe,
+            "name": self.name,
+            "axes": self.keys,
+            "baseline": self.baseline,
+            "runs": runs,
+        }
         write_json(self.out / "plan.json", plan)
 
 

@@ -68,7 +68,8 @@ def _ablate(given: dict[str, Any]) -> None:
     from gigakit.ablation.axes import choose, free_axis, recipe_axes
     from gigakit.ablation.execution import run_plan
     from gigakit.ablation.plan import make_plan, with_sample_section
-    from gigakit.ablation.report import collect, header, table_rows, write_report
+    from gigakit.ablation.report import write_report
+    from gigakit.ablation.tables import header, table_rows
     from gigakit.config import catalogue_of, load_config
     from gigakit.core.errors import GigakitError
 
@@ -87,10 +88,9 @@ def _ablate(given: dict[str, Any]) -> None:
         out=given["out"],
     )
     failed = run_plan(plan, announce=lambda line: typer.echo(line, err=True))
-    write_report(plan, ["gigakit", *sys.argv[1:]])
-    rows = collect(plan)
-    _print_table(header(rows), table_rows(rows))
-    typer.echo(f"table: {plan.out / 'table.md'} (beside it results.csv and results.json)")
+    comparison = write_report(plan, ["gigakit", *sys.argv[1:]])
+    _print_table(header(comparison), table_rows(comparison))
+    typer.echo(f"page: {plan.out / 'index.html'} (beside it table.md, results.csv, results.json)")
     typer.echo(f"curves: tensorboard --logdir {plan.out}")
     if failed:
         raise GigakitError(
