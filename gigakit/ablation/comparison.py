@@ -26,6 +26,7 @@ class Cell:
         quality: metrics over finished seeds, by name.
         delta: its difference to the baseline in the chosen metric; ``None`` where there is none.
         without: why there is no difference: ``baseline``, or what makes cells not comparable.
+        unlike: names of other metrics in which it does not compare with the baseline.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Cell:
     quality: Mapping[str, Spread | None] = field(default_factory=dict)
     delta: Paired | None = None
     without: str = ""
+    unlike: frozenset[str] = frozenset()
 
     @property
     def done(self) -> list[RunState]:
@@ -92,6 +94,12 @@ class Comparison:
         return [run for run in self.runs if run.done]
 
     @property
+    def reference(self) -> RunState | None:
+        """A finished run that was asked what the baseline is asked: it tells what is no cell's."""
+        alike = (cell for cell in self.cells if cell.name == self.baseline or not cell.unlike)
+        return next((run for cell in alike for run in cell.done), None)
+
+    @property
     def comparable(self) -> list[Cell]:
         """The baseline, and the cells that compare with it."""
         return [cell for cell in self.cells if cell.without in ("", "baseline")]
@@ -138,8 +146,11 @@ def compare(plan: Plan, *, metric: str | None = None, baseline: str | None = Non
             one.name: spread(list(_once(one, values_by_seed(of_cell[name], one.name)).values()))
             for one in (*shown, chosen, metric_named(LOSS))
         }
+        unlike = frozenset(
+            one.name for one in shown if not one.once and incomparable(one, found[name])
+        )
         runs = tuple(of_cell[name])
-        cells.append(Cell(name, runs[0].run.labels, runs, quality, delta, without))
+        cells.append(Cell(name, runs[0].run.labels, runs, quality, delta, without, unlike))
     return Comparison(plan, base, chosen, tuple(shown), tuple(cells), configs)
 
 

@@ -27,6 +27,8 @@ _OF_TILE_ENCODER = (
 )
 # and here, what cells are asked
 _EVALUATION = ("val_dataloader", "val_evaluator", "labelled")
+OTHER_EMBEDDINGS = "predicts other embeddings"
+OTHER_TILES = "other tiles"
 _BUDGET = ("train_cfg", "train_dataloader.batch_size", "train_dataloader.batch_sampler")
 # the rest of a model decides what its loss is
 _NO_LOSS = ("model.encoder", "model.backbone")
@@ -86,10 +88,10 @@ def incomparable(metric: Metric, differences: Sequence[Difference]) -> str:
     if any(_is_under(key, _EVALUATION) for key in keys):
         return "scored by another evaluator"
     if metric.of_stored and upstream:
-        return "predicts other embeddings"
+        return OTHER_EMBEDDINGS
     if metric.name.startswith(TILE_ENCODER):
         if any(not _is_under(key, _OF_TILE_ENCODER) for key in upstream):
-            return "other tiles, which this metric does not score"
+            return OTHER_TILES
         return "" if upstream else "the same tile encoder"
     if metric.name == LOSS:
         return _other_loss(keys)

@@ -183,8 +183,11 @@ def pareto_front(points: Mapping[str, tuple[float, float]], *, higher_is_better:
 
 
 def short_name(cell: Cell) -> str:
-    """Return a cell's labels alone, a line for each two."""
-    labels = list(cell.labels.values())
+    """Return a cell's labels, a line for each two; the axis too where a label is a number."""
+    labels = [
+        f"{axis}={label}" if label[:1] in "-.0123456789" else label
+        for axis, label in cell.labels.items()
+    ]
     pairs = [" · ".join(labels[k : k + 2]) for k in range(0, len(labels), 2)]
     return "\n".join(pairs)
 

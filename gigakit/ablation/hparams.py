@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gigakit.ablation.comparison import Comparison
@@ -49,7 +50,7 @@ def _events(comparison: Comparison, run: RunState, time: int) -> list[Any]:
 
     contents = {
         metadata.EXPERIMENT_TAG: {"experiment": _experiment(comparison)},
-        metadata.SESSION_START_INFO_TAG: {"session_start_info": _start(run)},
+        metadata.SESSION_START_INFO_TAG: {"session_start_info": _start(comparison, run)},
         metadata.SESSION_END_INFO_TAG: {"session_end_info": _end(run)},
     }
     values = [
@@ -70,23 +71,43 @@ def _events(comparison: Comparison, run: RunState, time: int) -> list[Any]:
 
 
 def _experiment(comparison: Comparison) -> Any:
-    from google.protobuf.struct_pb2 import ListValue  # noqa: PLC0415
     from tensorboard.plugins.hparams import api_pb2  # noqa: PLC0415
 
     experiment = api_pb2.Experiment(name=comparison.plan.name)
     for axis in comparison.plan.keys:
-        labels = dict.fromkeys(
-            cell.labels[axis] for cell in comparison.cells if axis in cell.labels
-        )
-        known = ListValue()
-        known.extend(list(labels))
-        experiment.hparam_infos.add(name=axis, type=api_pb2.DATA_TYPE_STRING, domain_discrete=known)
-    seeds = ListValue()
-    seeds.extend(sorted({float(run.run.seed) for run in comparison.runs}))
-    experiment.hparam_infos.add(name=_SEED, type=api_pb2.DATA_TYPE_FLOAT64, domain_discrete=seeds)
+        values = [_values(comparison, cell.labels).get(axis) for cell in comparison.cells]
+        _add(experiment, axis, [value for value in values if value is not None])
+    _add(experiment, _SEED, [float(run.run.seed) for run in comparison.runs])
     for tag, title in _metrics(comparison):
         experiment.metric_infos.add(name=api_pb2.MetricName(tag=tag), display_name=title)
     return experiment
+
+
+def _add(experiment: Any, name: str, values: Sequence[str | float]) -> None:
+    from google.protobuf.struct_pb2 import ListValue  # noqa: PLC0415
+    from tensorboard.plugins.hparams import api_pb2  # noqa: PLC0415
+
+    known = ListValue()
+    known.extend(list(dict.fromkeys(values)))
+    texts = any(isinstance(value, str) for value in values)
+    kind = api_pb2.DATA_TYPE_STRING if texts else api_pb2.DATA_TYPE_FLOAT64
+    experiment.hparam_infos.add(name=name, type=kind, domain_discrete=known)
+
+
+def _values(comparison: Comparison, labels: Mapping[str, str]) -> dict[str, str | float]:
+    """Return labels as they are, or as numbers where all labels of an axis are."""
+    numeric = {
+        axis: all(_is_number(cell.labels[axis]) for cell in comparison.cells if axis in cell.labels)
+        for axis in labels
+    }
+    return {axis: float(label) if numeric[axis] else label for axis, label in labels.items()}
+
+
+def _is_number(label: str) -> bool:
+    try:
+        return math.isfinite(float(label))
+    except ValueError:
+        return False
 
 
 def _metrics(comparison: Comparison) -> list[tuple[str, str]]:
@@ -101,12 +122,15 @@ def _metrics(comparison: Comparison) -> list[tuple[str, str]]:
     return [*found.items(), ("train/loss", "loss")]
 
 
-def _start(run: RunState) -> Any:
+def _start(comparison: Comparison, run: RunState) -> Any:
     from tensorboard.plugins.hparams import plugin_data_pb2  # noqa: PLC0415
 
     start = plugin_data_pb2.SessionStartInfo(group_name=run.run.folder)
-    for axis, label in run.run.labels.items():
-        start.hparams[axis].string_value = label
+    for axis, value in _values(comparison, run.run.labels).items():
+        if isinstance(value, str):
+            start.hparams[axis].string_value = value
+        else:
+            start.hparams[axis].number_value = value
     start.hparams[_SEED].number_value = run.run.seed
     return start
 

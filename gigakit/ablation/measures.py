@@ -47,9 +47,9 @@ _KNOWN = (
     Metric("probe/linear_balanced_accuracy", "linear"),
     Metric("probe/linear_macro_auroc", "AUROC"),
     Metric("probe/rankme", "RankMe", digits=2),
-    Metric("tile_encoder/knn_balanced_accuracy", "tile encoder, k-NN"),
-    Metric("tile_encoder/linear_balanced_accuracy", "tile encoder, linear"),
-    Metric("tile_encoder/linear_macro_auroc", "tile encoder, AUROC"),
+    Metric("tile_encoder/knn_balanced_accuracy", "encoder k-NN"),
+    Metric("tile_encoder/linear_balanced_accuracy", "encoder linear"),
+    Metric("tile_encoder/linear_macro_auroc", "encoder AUROC"),
 )
 # reported beside them, no quality of a cell
 _ASIDE = ("hidden_tiles", "knn_accuracy", "_mean", "_nearest", "tile_encoder/rankme")
@@ -69,7 +69,7 @@ _NOTES = {
     _PROBE: "k-NN and linear: balanced accuracies of frozen embeddings on the labelled tiles of "
     "split val, learnt from train; AUROC is the linear probe's. RankMe compares cells of one "
     "objective.",
-    TILE_ENCODER: "Tile encoder: the frozen encoder that the features come from, scored on the "
+    TILE_ENCODER: "Encoder: the frozen tile encoder that the features come from, scored on the "
     "labelled tiles of split val, learnt from train: one number an encoder, whatever the seed, so "
     "it has neither ± nor an interval (gigakit probe gives intervals over cases).",
 }

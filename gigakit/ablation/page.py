@@ -19,8 +19,8 @@ from gigakit.ablation.tables import (
     cost_titles,
     delta_texts,
     delta_titles,
+    quality_text,
     seeds_text,
-    spread_text,
 )
 
 FILE = "index.html"
@@ -103,9 +103,7 @@ def _row(comparison: Comparison, cell: Cell) -> str:
     parts = [f'<th scope="row" data-value="{html.escape(cell.name)}">{_labels(cell, colour)}</th>']
     state = _state_class(cell)
     parts.append(_cell(seeds_text(cell), f"{state} why" if state else ""))
-    for metric in comparison.shown:
-        found = cell.quality[metric.name]
-        parts.append(_cell(spread_text(found, metric.digits)))
+    parts += [_cell(quality_text(cell, metric)) for metric in comparison.shown]
     parts += [
         _cell(text, "why text" if cell.without not in ("", "baseline") else "")
         for text in delta_texts(comparison, cell)
@@ -116,12 +114,13 @@ def _row(comparison: Comparison, cell: Cell) -> str:
 
 
 def _references(comparison: Comparison) -> str:
-    if not comparison.done:
+    asked = comparison.reference
+    if asked is None:
         return ""
     rest = len(delta_titles(comparison))
     empty = ("",) * len(cost_titles(comparison))
     rows = []
-    for title, values in reference_values(comparison.done[0].metrics, comparison.shown).items():
+    for title, values in reference_values(asked.metrics, comparison.shown).items():
         texts = "".join(map(_cell, ["", *values, *[""] * rest])) + "".join(_costs(empty))
         rows.append(f'<tr class="reference"><th scope="row">{html.escape(title)}</th>{texts}</tr>')
     return "".join(rows)

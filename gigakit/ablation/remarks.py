@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from gigakit.ablation.comparison import Cell, Comparison
-from gigakit.ablation.differences import budget_keys
+from gigakit.ablation.differences import OTHER_EMBEDDINGS, OTHER_TILES, budget_keys
 from gigakit.ablation.measures import notes_of
 from gigakit.ablation.statistics import LEAST_PAIRS
+from gigakit.ablation.tables import UNLIKE
 
 _SAME_SHARE = 0.001
 
@@ -33,7 +34,12 @@ def notes_about(comparison: Comparison) -> list[str]:
         "the mean. The last loss is each cell's own training objective. s/step counts wall time, "
         "validations included; CPU s is processor time of all the run's processes."
     )
-    if len(comparison.cells) > 1:
+    if metric.once and len(comparison.cells) > 1:
+        notes.append(
+            f"Δ is cell minus baseline ({comparison.baseline}) in {metric.title} ({better} is "
+            "better), of one score an encoder."
+        )
+    elif len(comparison.cells) > 1:
         notes.append(
             f"Δ is the mean of cell minus baseline ({comparison.baseline}) in {metric.title}, "
             f"paired by seed ({better} is better): a seed has the same data order, and as far as "
@@ -99,8 +105,24 @@ def _incomparable(comparison: Comparison) -> Iterator[str]:
     title = comparison.metric.title
     for reason, cells in by_reason.items():
         # of all cells but the baseline the names add nothing
-        those = "All cells" if len(cells) == len(comparison.cells) - 1 else ", ".join(cells)
+        those = "all cells" if len(cells) == len(comparison.cells) - 1 else ", ".join(cells)
         yield f"Not comparable with the baseline in {title}: {those} ({reason})."
+    titles = [
+        metric.title
+        for metric in comparison.shown
+        if any(metric.name in cell.unlike for cell in comparison.cells)
+    ]
+    if titles:
+        yield (
+            f"{UNLIKE} marks {', '.join(titles)} of cells that predict other embeddings than the "
+            "baseline, or were asked otherwise: these numbers do not compare with its."
+        )
+    if by_reason.keys() & {OTHER_TILES, OTHER_EMBEDDINGS}:
+        yield (
+            "What changes tiles or their embeddings is told by a score that does not depend on "
+            "them: labelled tiles for tile encoders (--set labelled=...), a task on slides for "
+            "tilers and segmenters."
+        )
 
 
 def _few_seeds(comparison: Comparison) -> Iterator[str]:

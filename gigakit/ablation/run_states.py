@@ -87,8 +87,9 @@ def _state(folder: Path, run: Run) -> RunState:
         return RunState(run, "not run", "its folder holds a run of other settings")
     curves = _curves(folder / _SCALARS)
     result = read_result(folder)
-    if result is None or (result["status"] != "done" and _went_on(folder)):
-        last = max((points[-1][0] for points in curves.values()), default=0)
+    last = max((points[-1][0] for points in curves.values()), default=0)
+    # steps beyond its result: an interrupted run was taken up again
+    if result is None or (result["status"] != "done" and last > result.get("steps", 0)):
         reason = f"no result after step {last}: it still runs, or was killed"
         return RunState(run, "unfinished", reason, curves=curves)
     if not is_finished(folder, run):
@@ -104,12 +105,6 @@ def _state(folder: Path, run: Run) -> RunState:
         notes=tuple(result.get("notes", [])),
         curves=curves,
     )
-
-
-def _went_on(folder: Path) -> bool:
-    """Tell whether an interrupted run was taken up again since its result was written."""
-    scalars = folder / _SCALARS
-    return scalars.is_file() and scalars.stat().st_mtime > (folder / "result.json").stat().st_mtime
 
 
 def _curves(path: Path) -> dict[str, list[tuple[int, float]]]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from gigakit.ablation.comparison import Cell, Comparison
 from gigakit.ablation.measures import Metric, reference_values
 from gigakit.ablation.statistics import Paired, Spread
 
+UNLIKE = "†"
 _MILLION = 1e6
 _LARGE = 1000.0
 
@@ -28,14 +31,14 @@ def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
         (
             cell.name,
             seeds_text(cell),
-            *(spread_text(cell.quality[metric.name], metric.digits) for metric in shown),
+            *(quality_text(cell, metric) for metric in shown),
             *delta_texts(comparison, cell),
             *cost_texts(comparison, cell),
         )
         for cell in comparison.cells
     ]
     # the questions are the same in every cell, so one finished run tells the references
-    asked = comparison.done[0].metrics if comparison.done else {}
+    asked = comparison.reference.metrics if comparison.reference else {}
     rest = ("",) * (len(delta_titles(comparison)) + len(cost_titles(comparison)))
     for title, values in reference_values(asked, shown).items():
         rows.append((title, "", *values, *rest))
@@ -49,10 +52,25 @@ def markdown(comparison: Comparison) -> str:
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
 
 
+def screen_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the body for a screen: axes, intervals and states on lines of their own."""
+    rows = []
+    for name, *texts in table_rows(comparison):
+        folded = (re.sub(r" (?=[\[(±]|not )|: (?=\w)", "\n", text) for text in texts)
+        rows.append((name.replace(",", "\n"), *folded))
+    return rows
+
+
 def seeds_text(cell: Cell) -> str:
     """Return how many of a cell's runs are done, and the states of the others."""
     done, planned = len(cell.done), len(cell.runs)
     return str(done) if done == planned else f"{done} of {planned} ({_others(cell)})"
+
+
+def quality_text(cell: Cell, metric: Metric) -> str:
+    """Return ``mean ± sd``, with a sign where it does not compare with the baseline."""
+    text = spread_text(cell.quality[metric.name], metric.digits)
+    return f"{text} {UNLIKE}" if metric.name in cell.unlike and cell.done else text
 
 
 def spread_text(value: Spread | None, digits: int) -> str:
@@ -80,7 +98,7 @@ def paired_texts(delta: Paired | None, metric: Metric) -> tuple[str, str]:
         return ("–", "")
     mean = signed(delta.mean, metric.digits)
     if delta.bootstrap is None or delta.student is None:
-        few = "no interval" if metric.once else f"n too small: {delta.n}"
+        few = "no interval" if metric.once else f"n = {delta.n} too small"
         return (f"{mean} ({few})", "")
     return (
         f"{mean} {_interval(delta.bootstrap, metric.digits)}",
@@ -114,7 +132,7 @@ def delta_titles(comparison: Comparison) -> tuple[str, ...]:
     """Return the titles of the columns of differences; none where there is one cell."""
     if len(comparison.cells) == 1:
         return ()
-    return (f"Δ {comparison.metric.title} [bootstrap 95 %]", "t 95 %")
+    return (f"Δ {comparison.metric.title}, bootstrap 95 %", "t 95 %")
 
 
 def cost_titles(comparison: Comparison) -> tuple[str, ...]:

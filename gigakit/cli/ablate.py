@@ -69,7 +69,8 @@ def _ablate(given: dict[str, Any]) -> None:
     from gigakit.ablation.execution import run_plan
     from gigakit.ablation.plan import make_plan, with_sample_section
     from gigakit.ablation.report import write_report
-    from gigakit.ablation.tables import header, table_rows
+    from gigakit.ablation.tables import header, screen_rows
+    from gigakit.cli.tables import print_table
     from gigakit.config import catalogue_of, load_config
     from gigakit.core.errors import GigakitError
 
@@ -89,7 +90,7 @@ def _ablate(given: dict[str, Any]) -> None:
     )
     failed = run_plan(plan, announce=lambda line: typer.echo(line, err=True))
     comparison = write_report(plan, ["gigakit", *sys.argv[1:]])
-    _print_table(header(comparison), table_rows(comparison))
+    print_table(header(comparison), screen_rows(comparison))
     typer.echo(f"page: {plan.out / 'index.html'} (beside it table.md, results.csv, results.json)")
     typer.echo(f"curves: tensorboard --logdir {plan.out}")
     if failed:
@@ -127,15 +128,3 @@ def _flag(axis: Axis) -> inspect.Parameter:
         default=None,
         annotation=Annotated[str | None, option],
     )
-
-
-def _print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*row)
-    # a pipe has no width: the table must not be cut to 80 columns there
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    console.print(table)

@@ -95,7 +95,7 @@ def _report_ablation(
 ) -> None:
     from gigakit.ablation.report import results, write_report
     from gigakit.ablation.stored_plan import read_plan, stored_command
-    from gigakit.ablation.tables import header, table_rows
+    from gigakit.ablation.tables import header, screen_rows
     from gigakit.cli.tables import print_table
 
     command = stored_command(folder)
@@ -103,7 +103,7 @@ def _report_ablation(
     if as_json:
         typer.echo(json.dumps(results(comparison, command), indent=2))
         return
-    print_table(header(comparison), table_rows(comparison))
+    print_table(header(comparison), screen_rows(comparison))
     done, runs = len(comparison.done), len(comparison.runs)
     typer.echo(f"{folder / 'index.html'}: {done} of {runs} runs done")
 
