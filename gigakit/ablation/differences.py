@@ -11,6 +11,7 @@ from gigakit.ablation.measures import LOSS, TILE_ENCODER, Metric
 from gigakit.ablation.plan import Plan, Run
 from gigakit.config import apply_section, load_config
 from gigakit.config.comparing import ABSENT, Difference, diff_configs
+from gigakit.config.overrides import parse_override
 from gigakit.config.reading import read_config
 from gigakit.config.writing import value_text
 from gigakit.core.errors import ConfigError
@@ -54,9 +55,21 @@ class CellConfigs:
             self._runs.setdefault(run.cell, run)
         self._baseline = self._runs[baseline]
         self._base_values = _resolved(plan, self._baseline)
+        self._found: dict[str, list[Difference]] = {}
 
     def differences(self, cell: str) -> list[Difference]:
         """Return the keys at which a cell differs from the baseline."""
+        if cell not in self._found:
+            self._found[cell] = self._compared(cell)
+        return self._found[cell]
+
+    def text(self, cell: str) -> str:
+        """Return the differences of a cell as text, a line each."""
+        lines = [difference_line(entry) for entry in self.differences(cell)]
+        title = f"{cell}, against the baseline {self._baseline.cell}:"
+        return "\n".join([title, "", *(lines or ["no difference"])]) + "\n"
+
+    def _compared(self, cell: str) -> list[Difference]:
         run = self._runs[cell]
         values = None if self._base_values is None else _resolved(self._plan, run)
         if values is None or self._base_values is None:
@@ -65,12 +78,6 @@ class CellConfigs:
         else:
             found = diff_configs(self._base_values, values)
         return [entry for entry in found if not _is_under(entry.key, _ASIDE)]
-
-    def text(self, cell: str) -> str:
-        """Return the differences of a cell as text, a line each."""
-        lines = [difference_line(entry) for entry in self.differences(cell)]
-        title = f"{cell}, against the baseline {self._baseline.cell}:"
-        return "\n".join([title, "", *(lines or ["no difference"])]) + "\n"
 
 
 def difference_line(entry: Difference) -> str:
@@ -140,6 +147,5 @@ def _holds(folder: Path, run: Run) -> bool:
     return digest == run.digest
 
 
-def _overrides(run: Run) -> Mapping[str, str]:
-    pairs = (text.partition("=") for text in run.overrides)
-    return {key: value for key, _, value in pairs}
+def _overrides(run: Run) -> Mapping[str, Any]:
+    return {override.key: override.value for override in map(parse_override, run.overrides)}
