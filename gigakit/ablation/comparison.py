@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 from gigakit.ablation.differences import CellConfigs, changes_tile_encoder, incomparable
 from gigakit.ablation.measures import LOSS, Metric, choose_metric, metric_named, shown_metrics
+from gigakit.ablation.outcomes import Outcome, read_outcomes
 from gigakit.ablation.plan import Plan
-from gigakit.ablation.run_states import RunState, read_states
 from gigakit.ablation.statistics import Paired, Spread, paired, spread
 from gigakit.core.errors import ConfigError
 
 
 @dataclass(frozen=True)
-class Cell:
+class ComparedCell:
     """One cell over its seeds.
 
     Args:
@@ -31,14 +31,14 @@ class Cell:
 
     name: str
     labels: Mapping[str, str]
-    runs: tuple[RunState, ...]
+    runs: tuple[Outcome, ...]
     quality: Mapping[str, Spread | None] = field(default_factory=dict)
     delta: Paired | None = None
     without: str = ""
     unlike: frozenset[str] = frozenset()
 
     @property
-    def done(self) -> list[RunState]:
+    def done(self) -> list[Outcome]:
         """Its finished runs."""
         return [run for run in self.runs if run.done]
 
@@ -80,27 +80,27 @@ class Comparison:
     baseline: str
     metric: Metric
     shown: tuple[Metric, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[ComparedCell, ...]
     configs: CellConfigs
 
     @property
-    def runs(self) -> list[RunState]:
+    def runs(self) -> list[Outcome]:
         """All runs."""
         return [run for cell in self.cells for run in cell.runs]
 
     @property
-    def done(self) -> list[RunState]:
+    def done(self) -> list[Outcome]:
         """All finished runs."""
         return [run for run in self.runs if run.done]
 
     @property
-    def reference(self) -> RunState | None:
+    def reference(self) -> Outcome | None:
         """A finished run that was asked what the baseline is asked: it tells what is no cell's."""
         alike = (cell for cell in self.cells if cell.name == self.baseline or not cell.unlike)
         return next((run for cell in alike for run in cell.done), None)
 
     @property
-    def comparable(self) -> list[Cell]:
+    def comparable(self) -> list[ComparedCell]:
         """The baseline, and the cells that compare with it."""
         return [cell for cell in self.cells if cell.without in ("", "baseline")]
 
@@ -123,8 +123,8 @@ def compare(plan: Plan, *, metric: str | None = None, baseline: str | None = Non
         raise ConfigError(
             f"'{base}' is no cell", where="--baseline", fix="choose from " + ", ".join(names)
         )
-    states = read_states(plan)
-    reported = {name for run in states for name in run.metrics}
+    outcomes = read_outcomes(plan)
+    reported = {name for run in outcomes for name in run.metrics}
     configs = CellConfigs(plan, base)
     found = {name: configs.differences(name) for name in names}
     chosen = choose_metric(
@@ -135,7 +135,7 @@ def compare(plan: Plan, *, metric: str | None = None, baseline: str | None = Non
     shown = shown_metrics(reported)
     if chosen.name != LOSS and chosen not in shown:
         shown = [chosen, *shown]
-    of_cell = {name: [run for run in states if run.run.cell == name] for name in names}
+    of_cell = {name: [run for run in outcomes if run.run.cell == name] for name in names}
     reference = values_by_seed(of_cell[base], chosen.name)
     cells = []
     for name in names:
@@ -150,11 +150,11 @@ def compare(plan: Plan, *, metric: str | None = None, baseline: str | None = Non
             one.name for one in shown if not one.once and incomparable(one, found[name])
         )
         runs = tuple(of_cell[name])
-        cells.append(Cell(name, runs[0].run.labels, runs, quality, delta, without, unlike))
+        cells.append(ComparedCell(name, runs[0].run.labels, runs, quality, delta, without, unlike))
     return Comparison(plan, base, chosen, tuple(shown), tuple(cells), configs)
 
 
-def values_by_seed(runs: Sequence[RunState], name: str) -> dict[int, float]:
+def values_by_seed(runs: Sequence[Outcome], name: str) -> dict[int, float]:
     """Return what finished runs report under a name, by seed; what is not finite is left out."""
     found = ((run.run.seed, run.value(name)) for run in runs if run.done)
     return {seed: value for seed, value in found if value is not None and math.isfinite(value)}

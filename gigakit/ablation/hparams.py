@@ -9,7 +9,7 @@ from typing import Any
 
 from gigakit.ablation.comparison import Comparison
 from gigakit.ablation.measures import LOSS
-from gigakit.ablation.run_states import RunState
+from gigakit.ablation.outcomes import Outcome
 from gigakit.core.files import atomic_path
 
 SUFFIX = ".hparams"
@@ -43,7 +43,7 @@ def write_hparams(comparison: Comparison) -> None:
                 temporary.write_bytes(content)
 
 
-def _events(comparison: Comparison, run: RunState, time: int) -> list[Any]:
+def _events(comparison: Comparison, run: Outcome, time: int) -> list[Any]:
     from tensorboard.compat.proto.event_pb2 import Event  # noqa: PLC0415
     from tensorboard.compat.proto.summary_pb2 import Summary  # noqa: PLC0415
     from tensorboard.plugins.hparams import metadata  # noqa: PLC0415
@@ -122,7 +122,7 @@ def _metrics(comparison: Comparison) -> list[tuple[str, str]]:
     return [*found.items(), ("train/loss", "loss")]
 
 
-def _start(comparison: Comparison, run: RunState) -> Any:
+def _start(comparison: Comparison, run: Outcome) -> Any:
     from tensorboard.plugins.hparams import plugin_data_pb2  # noqa: PLC0415
 
     start = plugin_data_pb2.SessionStartInfo(group_name=run.run.folder)
@@ -135,7 +135,7 @@ def _start(comparison: Comparison, run: RunState) -> Any:
     return start
 
 
-def _end(run: RunState) -> Any:
+def _end(run: Outcome) -> Any:
     from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2  # noqa: PLC0415
 
     status = api_pb2.STATUS_SUCCESS if run.done else api_pb2.STATUS_FAILURE

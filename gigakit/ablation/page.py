@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gigakit import __version__
-from gigakit.ablation.comparison import Cell, Comparison
-from gigakit.ablation.figures import cell_colours, svg_panels
+from gigakit.ablation.comparison import ComparedCell, Comparison
+from gigakit.ablation.figures import svg_panels
 from gigakit.ablation.measures import reference_values
+from gigakit.ablation.outcomes import Outcome
+from gigakit.ablation.panels import cell_colours
 from gigakit.ablation.remarks import notes_about, warnings_of
-from gigakit.ablation.run_states import RunState
 from gigakit.ablation.tables import (
     cost_texts,
     cost_titles,
@@ -98,7 +99,7 @@ def _head(comparison: Comparison) -> str:
     return "".join(cells)
 
 
-def _row(comparison: Comparison, cell: Cell) -> str:
+def _row(comparison: Comparison, cell: ComparedCell) -> str:
     colour = cell_colours(comparison)[cell.name]
     parts = [f'<th scope="row" data-value="{html.escape(cell.name)}">{_labels(cell, colour)}</th>']
     state = _state_class(cell)
@@ -140,7 +141,7 @@ def _cell(text: str, kind: str = "") -> str:
     return f'<td class="{kind}" data-value="{html.escape(text)}">{shown}</td>'
 
 
-def _state_class(cell: Cell) -> str:
+def _state_class(cell: ComparedCell) -> str:
     states = {run.status for run in cell.runs}
     for name in ("failed", "interrupted", "unfinished", "not run"):
         if name in states:
@@ -148,7 +149,7 @@ def _state_class(cell: Cell) -> str:
     return ""
 
 
-def _labels(cell: Cell, colour: str) -> str:
+def _labels(cell: ComparedCell, colour: str) -> str:
     dot = f'<span class="swatch" style="background:{colour}"></span>'
     lines = [
         f'<span class="label">{dot if number == 0 else ""}<span class="axis">{html.escape(axis)}'
@@ -187,7 +188,7 @@ def _run_head(comparison: Comparison) -> str:
     return head + "".join(f'<th scope="col">{html.escape(title)}</th>' for title in titles)
 
 
-def _run(comparison: Comparison, run: RunState) -> str:
+def _run(comparison: Comparison, run: Outcome) -> str:
     reason = f"<small>{html.escape(run.reason)}</small>" if run.reason else ""
     state = (
         f'<td class="text why"><span class="{run.status.partition(" ")[0]}">{run.status}</span>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from gigakit.ablation.comparison import Cell, Comparison
+from gigakit.ablation.comparison import ComparedCell, Comparison
 from gigakit.ablation.differences import OTHER_EMBEDDINGS, OTHER_TILES, budget_keys
 from gigakit.ablation.measures import notes_of
 from gigakit.ablation.statistics import LEAST_PAIRS
@@ -42,8 +42,8 @@ def notes_about(comparison: Comparison) -> list[str]:
     elif len(comparison.cells) > 1:
         notes.append(
             f"Δ is the mean of cell minus baseline ({comparison.baseline}) in {metric.title}, "
-            f"paired by seed ({better} is better): a seed has the same data order, and as far as "
-            "the cells allow the same first weights and masks. In brackets the 95 % percentile "
+            f"paired by seed ({better} is better): as far as the cells allow, a seed has the "
+            "same data order, first weights and masks. In brackets the 95 % percentile "
             "bootstrap interval over the pairs, beside it Student's t interval. Of three pairs the "
             "bootstrap interval is just their range, which holds the true mean about three times "
             "in four, not 95 in 100: of few seeds believe the t interval. Intervals are not "
@@ -155,7 +155,7 @@ def _rounded(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _of_runs(cells: Sequence[Cell]) -> list[str]:
+def _of_runs(cells: Sequence[ComparedCell]) -> list[str]:
     """Return what runs noted: once what all share, then each cell's own."""
     by_cell = {cell.name: cell.done[-1].notes for cell in cells if cell.done}
     first = next(iter(by_cell.values()), ())

@@ -11,7 +11,7 @@ from typing import Any
 
 from gigakit.ablation.commands import FILE as COMMANDS
 from gigakit.ablation.commands import commands_text
-from gigakit.ablation.comparison import Cell, Comparison, compare
+from gigakit.ablation.comparison import ComparedCell, Comparison, compare
 from gigakit.ablation.figures import write_pictures
 from gigakit.ablation.hparams import write_hparams
 from gigakit.ablation.page import FILE as PAGE
@@ -88,7 +88,7 @@ def results(comparison: Comparison, command: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _cell(cell: Cell) -> dict[str, Any]:
+def _cell(cell: ComparedCell) -> dict[str, Any]:
     return {
         "cell": cell.name,
         "labels": dict(cell.labels),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from gigakit.ablation.comparison import Cell, Comparison
+from gigakit.ablation.comparison import ComparedCell, Comparison
 from gigakit.ablation.measures import Metric, reference_values
 from gigakit.ablation.statistics import Paired, Spread
 
@@ -61,13 +61,13 @@ def screen_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return rows
 
 
-def seeds_text(cell: Cell) -> str:
+def seeds_text(cell: ComparedCell) -> str:
     """Return how many of a cell's runs are done, and the states of the others."""
     done, planned = len(cell.done), len(cell.runs)
     return str(done) if done == planned else f"{done} of {planned} ({_others(cell)})"
 
 
-def quality_text(cell: Cell, metric: Metric) -> str:
+def quality_text(cell: ComparedCell, metric: Metric) -> str:
     """Return ``mean ± sd``, with a sign where it does not compare with the baseline."""
     text = spread_text(cell.quality[metric.name], metric.digits)
     return f"{text} {UNLIKE}" if metric.name in cell.unlike and cell.done else text
@@ -81,7 +81,7 @@ def spread_text(value: Spread | None, digits: int) -> str:
     return mean if value.sd is None else f"{mean} ± {_decimal(value.sd, digits)}"
 
 
-def delta_texts(comparison: Comparison, cell: Cell) -> tuple[str, ...]:
+def delta_texts(comparison: Comparison, cell: ComparedCell) -> tuple[str, ...]:
     """Return the difference to the baseline with its bootstrap interval, and the t interval."""
     if len(comparison.cells) == 1:
         return ()
@@ -106,7 +106,7 @@ def paired_texts(delta: Paired | None, metric: Metric) -> tuple[str, str]:
     )
 
 
-def cost_texts(comparison: Comparison, cell: Cell) -> tuple[str, ...]:
+def cost_texts(comparison: Comparison, cell: ComparedCell) -> tuple[str, ...]:
     """Return what a cell cost, means over its finished seeds; empty texts without one."""
     if not cell.done:
         return ("",) * len(cost_titles(comparison))
@@ -161,7 +161,7 @@ def signed(value: float, digits: int) -> str:
     return text if text.startswith("-") else f"+{text}"
 
 
-def _others(cell: Cell) -> str:
+def _others(cell: ComparedCell) -> str:
     states = [run.status for run in cell.runs if not run.done]
     return ", ".join(
         state if len(cell.runs) == 1 else f"{states.count(state)} {state}"

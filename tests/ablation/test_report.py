@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 import pytest
 
 from gigakit.ablation.comparison import compare
-from gigakit.ablation.figures import pareto_front, svg_panels
+from gigakit.ablation.figures import svg_panels
+from gigakit.ablation.panels import pareto_front
 from gigakit.ablation.remarks import notes_about, warnings_of
 from gigakit.ablation.report import results, write_report
 from gigakit.ablation.stored_plan import read_plan, stored_command
@@ -134,19 +135,24 @@ def test_runs_that_are_not_done_are_told_with_their_reason(plan, finish, begin):
     finish(plan, plan.runs[4], 0.1, status="interrupted", reason="SIGTERM", steps=7)
     begin(plan, plan.runs[4], steps=9)
     finish(plan, plan.runs[5], 0.3)
+    # one that was killed, as the ablation notes it: steps are not known
+    begin(plan, plan.runs[7], steps=9)
+    result = {"status": "failed", "reason": "killed by SIGKILL"}
+    (plan.out / plan.runs[7].folder / "result.json").write_text(json.dumps(result))
     folder = plan.out / plan.runs[6].folder
     folder.mkdir(parents=True)
     (folder / "run.json").write_text('{"digest": "other"}')
     comparison = compare(plan)
     cells = {cell.name: cell for cell in comparison.cells}
     assert [cell.status for cell in cells.values()] == [
-        "2 failed", "1 interrupted, 1 unfinished", "1 unfinished, 1 done", "2 not run",
+        "2 failed", "1 interrupted, 1 unfinished", "1 unfinished, 1 done", "1 not run, 1 failed",
     ]  # fmt: skip
     text = warned(comparison)
     assert "attention=dilated,mask_ratio=0.5, seeds 0, 1: failed: out of memory." in text
     assert "seed 0: interrupted: SIGTERM." in text
     assert "seed 1: unfinished: no result after step 5" in text
     assert "seed 0: unfinished: no result after step 9" in text
+    assert "seed 1: failed: killed by SIGKILL." in text
     assert "its folder holds a run of other settings" in text
     assert table_rows(comparison)[0][1] == "0 of 2 (2 failed)"
     # without a baseline there is no difference

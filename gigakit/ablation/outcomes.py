@@ -26,7 +26,7 @@ _SCALARS = "scalars.jsonl"
 
 
 @dataclass(frozen=True)
-class RunState:
+class Outcome:
     """One run: whether it is done, and what it came to.
 
     Args:
@@ -74,30 +74,30 @@ class RunState:
         }
 
 
-def read_states(plan: Plan) -> list[RunState]:
+def read_outcomes(plan: Plan) -> list[Outcome]:
     """Return what became of each run of a plan, in its order; runs may still go on."""
-    return [_state(plan.out / run.folder, run) for run in plan.runs]
+    return [_outcome(plan.out / run.folder, run) for run in plan.runs]
 
 
-def _state(folder: Path, run: Run) -> RunState:
+def _outcome(folder: Path, run: Run) -> Outcome:
     started = folder / "run.json"
     if not started.is_file():
-        return RunState(run, "not run")
+        return Outcome(run, "not run")
     if json.loads(started.read_text(encoding="utf-8"))["digest"] != run.digest:
-        return RunState(run, "not run", "its folder holds a run of other settings")
+        return Outcome(run, "not run", "its folder holds a run of other settings")
     curves = _curves(folder / _SCALARS)
     result = read_result(folder)
     last = max((points[-1][0] for points in curves.values()), default=0)
     # steps beyond its result: an interrupted run was taken up again
-    if result is None or (result["status"] != "done" and last > result.get("steps", 0)):
+    if result is None or (result["status"] != "done" and last > result.get("steps", last)):
         reason = f"no result after step {last}: it still runs, or was killed"
-        return RunState(run, "unfinished", reason, curves=curves)
+        return Outcome(run, "unfinished", reason, curves=curves)
     if not is_finished(folder, run):
         reason = result.get("reason") or "without a reason"
-        return RunState(run, result["status"], str(reason), curves=curves)
+        return Outcome(run, result["status"], str(reason), curves=curves)
     metrics = {**result["metrics"], **result.get("downstream", {})}
     cost = {name: result.get(name) for name in COST}
-    return RunState(
+    return Outcome(
         run,
         "done",
         metrics={name: value for name, value in metrics.items() if value is not None},
