@@ -24,7 +24,9 @@ from gigakit.core.files import atomic_path
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_ROWS_A_LEGEND_COLUMN = 14
+# of the legend's text, to see how many names stand beside each other
+_INCHES_A_CHARACTER, _INCHES_A_LINE = 0.07, 0.2
+_FEW_ROWS = 10
 _RCPARAMS: Any = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
@@ -58,6 +60,9 @@ def write_pictures(folder: Path, comparison: Comparison) -> list[str]:
     }
     if has_differences(comparison):
         pictures["differences.png"] = [draw_differences]
+    else:
+        # of an earlier report
+        (folder / "differences.png").unlink(missing_ok=True)
     for name, panels in pictures.items():
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(_picture(comparison, panels))
@@ -74,57 +79,89 @@ def svg_panels(comparison: Comparison) -> dict[str, str]:
 
 def has_differences(comparison: Comparison) -> bool:
     """Tell whether any cell has a difference to the baseline."""
-    return any(cell.delta is not None for cell in comparison.cells)
+    return _compared(comparison) > 0
+
+
+def is_wide(comparison: Comparison) -> bool:
+    """Tell whether there are so many differences that their panel takes a page's whole width."""
+    return _compared(comparison) > _FEW_ROWS
 
 
 def _picture(comparison: Comparison, panels: Sequence[Draw]) -> bytes:
-    """Return panels side by side as PNG, with a legend that covers none of them."""
+    """Return panels side by side as PNG, with a legend below that covers none of them."""
     from matplotlib import rc_context  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
-    from matplotlib.lines import Line2D  # noqa: PLC0415
 
+    width = 5.2 * len(panels)
+    labels = [] if draw_differences in panels else _labels(comparison)
+    longest = max(map(len, labels), default=0)
+    columns = max(1, int(width / (_INCHES_A_CHARACTER * longest + 0.6)))
+    lines = -(-len(labels) // columns)
+    height = 3.4 + _INCHES_A_LINE * lines
+    if draw_differences in panels:
+        width, height = 7.0, _height(comparison)
     with rc_context({**_RCPARAMS, "savefig.facecolor": "white"}):
-        rows = max(1, len(comparison.cells))
-        height = max(3.4, 0.32 * rows if draw_differences in panels else 0.0)
-        figure = Figure(figsize=(4.6 * len(panels) + 1.6, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
         for number, draw in enumerate(panels):
             draw(figure.add_subplot(1, len(panels), number + 1), comparison)
-        if draw_differences not in panels:
-            colours = cell_colours(comparison)
-            handles = [
-                Line2D(
-                    [],
-                    [],
-                    color=colours[cell.name],
-                    linestyle=LINES[number % len(LINES)] if draw_loss in panels else "",
-                    marker="" if draw_loss in panels else "o",
-                    label=short_name(cell),
-                )
-                for number, cell in enumerate(comparison.cells)
-            ]
-            columns = -(-rows // _ROWS_A_LEGEND_COLUMN)
+        if labels:
             figure.legend(
-                handles=handles, loc="outside right upper", frameon=False, ncols=columns, fontsize=8
+                handles=_handles(comparison, labels, curves=draw_loss in panels),
+                loc="outside lower left",
+                frameon=False,
+                ncols=columns,
+                fontsize=8,
             )
         return _saved(figure, "png", dpi=150)
+
+
+def _labels(comparison: Comparison) -> list[str]:
+    return [short_name(cell).replace("\n", " · ") for cell in comparison.cells]
+
+
+def _handles(comparison: Comparison, labels: Sequence[str], *, curves: bool) -> list[Any]:
+    from matplotlib.lines import Line2D  # noqa: PLC0415
+
+    colours = cell_colours(comparison)
+    return [
+        Line2D(
+            [],
+            [],
+            color=colours[cell.name],
+            linestyle=LINES[number % len(LINES)] if curves else "",
+            marker="" if curves else "o",
+            label=label,
+        )
+        for number, (cell, label) in enumerate(zip(comparison.cells, labels, strict=True))
+    ]
+
+
+def _compared(comparison: Comparison) -> int:
+    return sum(cell.delta is not None for cell in comparison.cells)
+
+
+def _height(comparison: Comparison) -> float:
+    """Return the height of the panel of differences, in inches."""
+    return max(3.1, 0.7 + 0.34 * _compared(comparison))
 
 
 def _svg(comparison: Comparison, draw: Draw, name: str) -> str:
     from matplotlib import rc_context  # noqa: PLC0415
     from matplotlib.figure import Figure  # noqa: PLC0415
 
+    size = (4.8, 3.1)
+    if draw is draw_differences:
+        size = (9.6 if is_wide(comparison) else 4.8, _height(comparison))
     # ids of elements come from the salt: they must differ between pictures of one page
     with rc_context({**_RCPARAMS, "svg.hashsalt": name}):
-        compared = sum(cell.delta is not None for cell in comparison.cells)
-        height = max(3.1, 0.7 + 0.34 * compared) if draw is draw_differences else 3.1
-        figure = Figure(figsize=(4.8, height), layout="constrained")
+        figure = Figure(figsize=size, layout="constrained")
         draw(figure.add_subplot(), comparison)
         text = _saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = text[text.index("<svg") :].replace(INK, "currentColor")
-    return re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1).replace(
-        " height=", " data-height=", 1
-    )
+    # the page decides on the size; the viewBox keeps the sides' ratio
+    head, end, rest = text.partition(">")
+    return re.sub(r' (?:width|height)="[^"]*"', "", head) + end + rest
 
 
 def _saved(figure: Any, kind: str, **options: Any) -> bytes:

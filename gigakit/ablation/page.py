@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gigakit import __version__
 from gigakit.ablation.comparison import ComparedCell, Comparison
-from gigakit.ablation.figures import svg_panels
+from gigakit.ablation.figures import is_wide, svg_panels
 from gigakit.ablation.measures import reference_values
 from gigakit.ablation.outcomes import Outcome
 from gigakit.ablation.panels import cell_colours
@@ -31,9 +31,9 @@ _CAPTIONS = {
     "interval; thin: Student's t interval, 95 % each.",
     "cost": "Means, and standard deviations over seeds. Ringed: no other cell is both cheaper and "
     "better (the dotted line joins them). Hollow: seeds are missing, so it is left out there.",
-    "loss": "Thin: seeds; thick: the mean of the seeds that have begun, as far as all of them have "
-    "come. Losses of different objectives do not compare.",
-    "validation": "The same evaluator for every cell. Thin: seeds; thick: their mean, as beside.",
+    "loss": "Thin: seeds; thick: their mean, where all have begun and as far as all have come. "
+    "Losses of different objectives do not compare.",
+    "validation": "The same evaluator for every cell. Thin: seeds; thick: their mean.",
 }
 
 
@@ -167,8 +167,10 @@ def _legend(comparison: Comparison) -> str:
 
 
 def _figures(comparison: Comparison) -> str:
+    wide = ' class="wide"' if is_wide(comparison) else ""
     return "".join(
-        f"<figure>{svg}<figcaption>{_CAPTIONS[name]}</figcaption></figure>"
+        f"<figure{wide if name == 'differences' else ''}>{svg}"
+        f"<figcaption>{_CAPTIONS[name]}</figcaption></figure>"
         for name, svg in svg_panels(comparison).items()
     )
 

@@ -94,7 +94,7 @@ def draw_differences(axes: Axes, comparison: Comparison) -> None:
     axes.set_ylim(len(compared) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
     axes.set(
-        title=f"difference to {short_name(base)}".replace("\n", ", "),
+        title="difference to the baseline",
         xlabel=f"Δ {comparison.metric.title}",
     )
 
@@ -166,7 +166,8 @@ def _draw_curves(axes: Axes, comparison: Comparison, tag: str) -> None:
                 *zip(*points, strict=True), color=colours[cell.name], linewidth=0.7, alpha=0.4
             )
             drawn += [value for _, value in points]
-        mean = _mean_curve(curves)
+        # the mean of some seeds does not compare with that of all
+        mean = _mean_curve(curves) if len(curves) == len(cell.runs) else []
         if mean:
             marker = "o" if len(mean) < _FEW else ""
             axes.plot(

@@ -7,6 +7,7 @@ import dataclasses
 import io
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gigakit.ablation.commands import FILE as COMMANDS
@@ -56,13 +57,7 @@ def write_report(
     write_text(plan.out / TABLE, markdown(comparison) + _footer(comparison, command))
     write_json(plan.out / RESULTS, results(comparison, command))
     write_text(plan.out / ROWS, _csv(comparison))
-    for cell in comparison.cells:
-        path = plan.out / DIFFERENCES / f"{cell.name}.txt"
-        if cell.name == comparison.baseline:
-            # of an earlier report with another baseline
-            path.unlink(missing_ok=True)
-        else:
-            write_text(path, comparison.configs.text(cell.name))
+    _write_differences(plan.out / DIFFERENCES, comparison)
     commands = commands_text(plan, command)
     write_text(plan.out / COMMANDS, commands)
     write_pictures(plan.out, comparison)
@@ -86,6 +81,17 @@ def results(comparison: Comparison, command: Sequence[str]) -> dict[str, Any]:
         "warnings": warnings_of(comparison),
         "notes": notes_about(comparison),
     }
+
+
+def _write_differences(folder: Path, comparison: Comparison) -> None:
+    names = {f"{cell.name}.txt": cell.name for cell in comparison.cells}
+    for path in folder.glob("*.txt"):
+        # of an earlier report, with other cells or another baseline
+        if names.get(path.name, comparison.baseline) == comparison.baseline:
+            path.unlink()
+    for file, name in names.items():
+        if name != comparison.baseline:
+            write_text(folder / file, comparison.configs.text(name))
 
 
 def _cell(cell: ComparedCell) -> dict[str, Any]:

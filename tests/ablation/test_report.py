@@ -233,9 +233,15 @@ def test_everything_is_written_and_again_from_the_folder_alone(plan, finish, tmp
     before = {path.name: path.read_bytes() for path in plan.out.iterdir() if path.is_file()}
     moved = tmp_path / "moved"
     shutil.copytree(plan.out, moved)
+    (moved / "differences" / "attention=gone.txt").touch()
     write_report(read_plan(moved), stored_command(moved))
     after = {path.name: path.read_bytes() for path in moved.iterdir() if path.is_file()}
     assert after == before
+    assert len(list((moved / "differences").iterdir())) == 3
+    write_report(read_plan(moved), [], baseline="attention=flash,mask_ratio=0.5")
+    left = {path.name for path in (moved / "differences").iterdir()}
+    assert "attention=flash,mask_ratio=0.5.txt" not in left
+    assert len(left) == 3
 
 
 def test_runs_are_repeated_by_commands_that_can_be_pasted(plan):
