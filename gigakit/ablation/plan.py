@@ -48,7 +48,7 @@ class Plan:
         out: folder of the ablation.
         keys: config keys that each axis sets, by the axis's name.
         runs: seeds of the first cell, then of the next.
-        baseline: the cell that the others are compared with; empty means the first.
+        baseline: name of the cell that the others are compared with.
     """
 
     recipe: str
@@ -58,17 +58,31 @@ class Plan:
     runs: tuple[Run, ...]
     baseline: str = ""
 
-    def write(self) -> None:
-        """Write ``plan.json`` into the ablation's folder."""
-        runs = [asdict(run) for run in self.runs]
-        plan = {
+    @property
+    def cells(self) -> dict[str, dict[str, str]]:
+        """The labels of each cell, by its name."""
+        return {run.cell: run.labels for run in self.runs}
+
+    @property
+    def size(self) -> str:
+        """How many cells, seeds and runs, in words."""
+        counts = {"cell": len(self.cells), "seed": len(self.runs) // len(self.cells)}
+        counted = [f"{count} {name}{'s' * (count > 1)}" for name, count in counts.items()]
+        return f"{' x '.join(counted)} = {len(self.runs)} run{'s' * (len(self.runs) > 1)}"
+
+    def described(self) -> dict[str, Any]:
+        """Return what ``plan.json`` holds."""
+        return {
             "recipe": self.recipe,
             "name": self.name,
             "axes": self.keys,
             "baseline": self.baseline,
-            "runs": runs,
+            "runs": [asdict(run) for run in self.runs],
         }
-        write_json(self.out / "plan.json", plan)
+
+    def write(self) -> None:
+        """Write ``plan.json`` into the ablation's folder."""
+        write_json(self.out / "plan.json", self.described())
 
 
 def make_plan(
