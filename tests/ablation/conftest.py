@@ -27,7 +27,7 @@ def grid(feature_folder, tmp_path_factory):
 @pytest.fixture
 def plan(grid, tmp_path):
     """Return the plan of two attentions, two mask ratios and two seeds, in a folder of its own."""
-    return dataclasses.replace(grid, out=tmp_path / "out")
+    return dataclasses.replace(grid, out=tmp_path / "out", baseline=grid.runs[0].cell)
 
 
 @pytest.fixture
@@ -39,7 +39,13 @@ def three_seeds(grid, tmp_path):
         for seed in range(3)
     ]  # fmt: skip
     keys = {"attention": grid.keys["attention"]}
-    return dataclasses.replace(grid, out=tmp_path / "three", keys=keys, runs=tuple(runs))
+    return dataclasses.replace(
+        grid,
+        out=tmp_path / "three",
+        keys=keys,
+        runs=tuple(runs),
+        baseline="attention=dilated",
+    )
 
 
 @pytest.fixture
