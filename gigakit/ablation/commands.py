@@ -19,7 +19,7 @@ def commands_text(plan: Plan, command: Sequence[str]) -> str:
         plan: the ablation.
         command: the command line that made it; empty where nothing noted it.
     """
-    whole = shlex.join(command) if command else "# was not noted: no report was written at its end"
+    whole = shlex.join(command) if command else "# was not noted"
     lines = ["# the whole ablation; finished runs are skipped where their folders are", whole, ""]
     lines.append("# or each run by itself")
     lines += [shlex.join(run_command(plan, run)) for run in plan.runs]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gigakit.ablation.plan import Plan, Run
 from gigakit.config.recipes import recipe_name
 from gigakit.core.errors import ConfigError
+from gigakit.core.files import write_json
 
 FILE = "plan.json"
+COMMAND = "command.json"
 
 
 def is_ablation(folder: Path) -> bool:
@@ -48,15 +51,22 @@ def read_plan(folder: Path) -> Plan:
     return Plan(recipe, name, folder, keys, runs, baseline=stored.get("baseline") or "")
 
 
+def note_command(folder: Path, command: Sequence[str]) -> None:
+    """Note the command line that makes an ablation, before its runs start.
+
+    Args:
+        folder: of the ablation.
+        command: its words.
+    """
+    write_json(folder / COMMAND, list(command))
+
+
 def stored_command(folder: Path) -> list[str]:
-    """Return the command line that made an ablation, as an earlier report noted it; else empty."""
-    for name in (FILE, "results.json"):
-        path = folder / name
-        if path.is_file():
-            command = json.loads(path.read_text(encoding="utf-8")).get("command")
-            if command:
-                return [str(word) for word in command]
-    return []
+    """Return the command line that made an ablation; empty where nothing noted it."""
+    path = folder / COMMAND
+    if not path.is_file():
+        return []
+    return [str(word) for word in json.loads(path.read_text(encoding="utf-8"))]
 
 
 def _run(entry: dict[str, Any]) -> Run:

@@ -56,7 +56,7 @@ def screen_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the body for a screen: axes, intervals and states on lines of their own."""
     rows = []
     for name, *texts in table_rows(comparison):
-        folded = (re.sub(r" (?=[\[(±]|not )|: (?=\w)", "\n", text) for text in texts)
+        folded = (re.sub(r" (?=[\[(±])|: (?=\w)", "\n", text) for text in texts)
         rows.append((name.replace(",", "\n"), *folded))
     return rows
 

@@ -69,6 +69,7 @@ def _ablate(given: dict[str, Any]) -> None:
     from gigakit.ablation.execution import run_plan
     from gigakit.ablation.plan import make_plan, with_sample_section
     from gigakit.ablation.report import write_report
+    from gigakit.ablation.stored_plan import note_command
     from gigakit.ablation.tables import header, screen_rows
     from gigakit.cli.tables import print_table
     from gigakit.config import catalogue_of, load_config
@@ -88,8 +89,10 @@ def _ablate(given: dict[str, Any]) -> None:
         seeds=given["seeds"],
         out=given["out"],
     )
+    command = ["gigakit", *sys.argv[1:]]
+    note_command(plan.out, command)
     failed = run_plan(plan, announce=lambda line: typer.echo(line, err=True))
-    comparison = write_report(plan, ["gigakit", *sys.argv[1:]])
+    comparison = write_report(plan, command)
     print_table(header(comparison), screen_rows(comparison))
     typer.echo(f"page: {plan.out / 'index.html'} (beside it table.md, results.csv, results.json)")
     typer.echo(f"curves: tensorboard --logdir {plan.out}")

@@ -15,7 +15,7 @@ from gigakit.ablation.figures import svg_panels
 from gigakit.ablation.panels import pareto_front
 from gigakit.ablation.remarks import notes_about, warnings_of
 from gigakit.ablation.report import results, write_report
-from gigakit.ablation.stored_plan import read_plan, stored_command
+from gigakit.ablation.stored_plan import note_command, read_plan, stored_command
 from gigakit.ablation.tables import header, screen_rows, table_rows
 from gigakit.core.errors import ConfigError
 
@@ -209,10 +209,11 @@ def test_everything_is_written_and_again_from_the_folder_alone(plan, finish, tmp
         finish(plan, run, 0.1 * number)
     command = ["gigakit", "ablate", "a b"]
     plan.write()
+    note_command(plan.out, command)
     write_report(plan, command)
     names = {path.name for path in plan.out.iterdir() if path.is_file()}
     assert names == {
-        "plan.json", "table.md", "results.csv", "results.json", "curves.png", "quality_cost.png",
+        "plan.json", "command.json", "table.md", "results.csv", "results.json", "curves.png", "quality_cost.png",
         "differences.png", "commands.sh", "index.html",
     }  # fmt: skip
     text = (plan.out / "table.md").read_text()
