@@ -213,8 +213,8 @@ def test_everything_is_written_and_again_from_the_folder_alone(plan, finish, tmp
     write_report(plan, command)
     names = {path.name for path in plan.out.iterdir() if path.is_file()}
     assert names == {
-        "plan.json", "command.json", "table.md", "results.csv", "results.json", "curves.png", "quality_cost.png",
-        "differences.png", "commands.sh", "index.html",
+        "plan.json", "command.json", "table.md", "results.csv", "results.json", "curves.png",
+        "quality_cost.png", "differences.png", "commands.sh", "index.html",
     }  # fmt: skip
     text = (plan.out / "table.md").read_text()
     assert "`gigakit ablate 'a b'`" in text
