@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from gigakit.cli.tables import print_table
+
 if TYPE_CHECKING:
     from gigakit.ablation.axes import Choice
     from gigakit.ablation.plan import Plan
     from gigakit.ablation.probing import CellCost
     from gigakit.cli.ablate import Options
 
-_PIPE_WIDTH = 160
 _NUMBERS = ("steps", "params", "FLOPs", "s/step", "MB", "a run")
 
 
@@ -81,22 +82,6 @@ def show_plan(
         )
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table; a pipe has no width, so it gets a wide one."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table()
-    for title in header:
-        # where there is no room, names are broken and numbers stay whole
-        table.add_column(title, overflow="fold", no_wrap=title in _NUMBERS)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    console = Console() if sys.stdout.isatty() else Console(width=_PIPE_WIDTH)
-    console.print(table)
-
-
 def _say(line: str) -> None:
     """Print a line; a terminal breaks it between words."""
     from rich.console import Console
@@ -134,7 +119,7 @@ def _describe(choice: Choice) -> str:
 
 
 def _print_costs(plan: Plan, costs: Sequence[CellCost]) -> None:
-    print_table(("cell", *_NUMBERS), [_cost_row(plan, cost) for cost in costs])
+    print_table(("cell", *_NUMBERS), [_cost_row(plan, cost) for cost in costs], whole=_NUMBERS)
 
 
 def _cost_row(plan: Plan, found: CellCost) -> tuple[str, ...]:
