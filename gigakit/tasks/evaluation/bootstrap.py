@@ -44,10 +44,26 @@ def drawn_rows(groups: np.ndarray, *, draws: int, seed: int) -> Iterator[np.ndar
     names, index = np.unique(groups, return_inverse=True)
     order = np.argsort(index, kind="stable")
     rows_of = np.split(order, np.cumsum(np.bincount(index))[:-1])
+    for drawn in _drawn_groups(len(names), draws=draws, seed=seed):
+        yield np.concatenate([rows_of[number] for number in drawn])
+
+
+def drawn_counts(groups: np.ndarray, *, draws: int, seed: int) -> np.ndarray:
+    """Return how often each row is in each draw of :func:`drawn_rows`, ``(draws, N)`` float64."""
+    names, index = np.unique(groups, return_inverse=True)
+    counts = np.stack(
+        [
+            np.bincount(drawn, minlength=len(names))
+            for drawn in _drawn_groups(len(names), draws=draws, seed=seed)
+        ]
+    )
+    return counts[:, index].astype(np.float64)
+
+
+def _drawn_groups(groups: int, *, draws: int, seed: int) -> Iterator[np.ndarray]:
     generator = np.random.default_rng(seed)
     for _ in range(draws):
-        drawn = generator.integers(len(names), size=len(names))
-        yield np.concatenate([rows_of[number] for number in drawn])
+        yield generator.integers(groups, size=groups)
 
 
 def bootstrap(

@@ -8,7 +8,7 @@ import numpy as np
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import random_generator
-from gigakit.tasks.evaluation.slide_labels import SlideLabels
+from gigakit.data.slide_labels import SlideLabels
 from gigakit.tasks.evaluation.splits import Split
 
 

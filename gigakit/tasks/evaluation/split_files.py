@@ -13,8 +13,8 @@ import numpy as np
 from gigakit.core.errors import ConfigError
 from gigakit.core.files import write_text
 from gigakit.core.tables import read_rows
+from gigakit.data.slide_labels import SlideLabels
 from gigakit.data.tile_table import SPLITS, split_name
-from gigakit.tasks.evaluation.slide_labels import SlideLabels
 from gigakit.tasks.evaluation.splits import Split, with_validation
 
 _FOLD = re.compile(r"(split|fold|draw|repeat)[-_]?\d.*")

@@ -11,8 +11,8 @@ import numpy as np
 
 from gigakit.core.errors import ConfigError
 from gigakit.core.seeding import fold_in
+from gigakit.data.slide_labels import SlideLabels
 from gigakit.data.tile_table import SPLITS
-from gigakit.tasks.evaluation.slide_labels import SlideLabels
 from gigakit.tasks.evaluation.strata import patient_strata
 
 # of the patients, as published: 70 / 10 / 20 (Prov-GigaPath, Methods)

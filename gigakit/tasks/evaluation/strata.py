@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigakit.tasks.evaluation.slide_labels import SlideLabels
+from gigakit.data.slide_labels import SlideLabels
 
 _BINS = 4
 

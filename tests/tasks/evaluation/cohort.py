@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gigakit.tasks.evaluation.slide_labels import SlideLabels, Task
+from gigakit.data.slide_labels import SlideLabels, Task
 
 
 def cohort(patients=60, classes=3, seed=0, task=None, targets=None):

@@ -9,8 +9,8 @@ import pytest
 from tasks.evaluation.cohort import cohort, write_table
 
 from gigakit.core.errors import ConfigError
+from gigakit.data.slide_labels import Task, read_slide_labels
 from gigakit.tasks.evaluation.few_shot import few_shot
-from gigakit.tasks.evaluation.slide_labels import Task, read_slide_labels
 from gigakit.tasks.evaluation.split_files import read_splits, write_splits
 from gigakit.tasks.evaluation.splits import (
     Split,

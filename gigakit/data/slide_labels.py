@@ -38,6 +38,11 @@ class Task:
         """The task in a word or two, such as ``isup``."""
         return self.labels[0] if self.kind == "survival" else ", ".join(self.labels)
 
+    @property
+    def graded(self) -> bool:
+        """Tell whether the classes are grades: all their names are numbers."""
+        return bool(self.classes) and all(_number(name) is not None for name in self.classes)
+
     def __str__(self) -> str:
         if self.kind == "classification":
             return f"{self.name}: {len(self.classes)} classes ({', '.join(self.classes)})"
