@@ -21,7 +21,7 @@ _BLOCK = 2**22
 
 
 @dataclass(frozen=True)
-class TestedFold:
+class FoldResult:
     """The test predictions of one fold.
 
     Args:
@@ -51,7 +51,7 @@ class Evaluation:
     """
 
     name: str
-    folds: tuple[TestedFold, ...]
+    folds: tuple[FoldResult, ...]
     unit: Unit = "patient"
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Evaluation:
         """How many times all folds were gone through."""
         return len({fold.round for fold in self.folds})
 
-    def of_unit(self, fold: TestedFold) -> Predictions:
+    def of_unit(self, fold: FoldResult) -> Predictions:
         """Return a fold's predictions, a row for each patient or slide."""
         found = fold.predictions
         return by_patient(found) if self.unit == "patient" else found
@@ -106,7 +106,7 @@ class Evaluation:
             rows = np.isin(fold.predictions.patients, patients)
             if rows.any():
                 found = fold.predictions.select(rows)
-                kept.append(TestedFold(fold.name, fold.round, found, fold.facts))
+                kept.append(FoldResult(fold.name, fold.round, found, fold.facts))
         return Evaluation(self.name, tuple(kept), self.unit)
 
 

@@ -182,7 +182,7 @@ def _fields(task: Task, targets: np.ndarray, outputs: np.ndarray) -> list[str]:
     if task.kind == "classification":
         labels = [task.classes[int(targets[0])]]
     else:
-        labels = ["" if np.isnan(value) else f"{value:.10g}" for value in targets]
+        labels = ["" if np.isnan(value) else f"{value:.17g}" for value in targets]
     return [*labels, *(f"{value:.9g}" for value in outputs)]
 
 
