@@ -16,6 +16,7 @@ from gigakit.cli import (
     config,
     doctor,
     embed,
+    evaluate,
     export,
     pack,
     plan,
@@ -100,6 +101,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("tile")(tile.tile)
     app.command("embed")(embed.embed)
     app.command("probe")(probe.probe)
+    app.command("evaluate")(evaluate.evaluate)
     app.command("pack")(pack.pack)
     app.command("report")(report.report)
     app.command("export")(export.export)

@@ -140,7 +140,10 @@ def _reliability(axes: Axes, found: Predictions) -> None:
                     str(count), (x, y), xytext=(4, -9), textcoords="offset points", fontsize=7,
                     color=line.get_color(),
                 )  # fmt: skip
-    axes.set(xlabel="probability", ylabel="share that is right", title=f"reliability, {BINS} bins")
+    told = "right" if found.task.kind == "classification" else "positive"
+    axes.set(
+        xlabel="probability", ylabel=f"share that is {told}", title=f"reliability, {BINS} bins"
+    )
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     axes.legend(fontsize=8, loc="upper left")
 
