@@ -103,7 +103,9 @@ def evaluate(
     Each fold of a recipe is a run of its own; finished ones are skipped when the command is
     repeated. Every choice is made by a fold's val patients; test patients are predicted once.
     """
-    from gigakit.cli.evaluation import Asked, evaluate_probe, evaluate_recipe
+    from gigakit.cli.evaluation import Asked
+    from gigakit.cli.evaluation_probe import evaluate_probe
+    from gigakit.cli.evaluation_recipe import evaluate_recipe
 
     asked = Asked(
         model=model,
@@ -136,7 +138,9 @@ def evaluate(
             shot_draws=shot_draws,
         )
     else:
-        evaluate_recipe(asked, choose or (), overrides or (), jobs=jobs, shots=shots)
+        evaluate_recipe(
+            asked, choose or (), overrides or (), jobs=jobs, shots=shots, shot_draws=shot_draws
+        )
 
 
 def _refuse_for_probe(asked: Asked, choose: list[str] | None, overrides: list[str] | None) -> None:

@@ -1,9 +1,8 @@
-"""What ``gigakit evaluate`` does with its options: a probe here, a recipe in runs of its own."""
+"""What probes and recipes share in ``gigakit evaluate``: the options, the cohort, the screen."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,8 +83,9 @@ class Asked:
 
 @dataclass(frozen=True)
 class Cohort:
-    """The slides of an evaluation and their splits."""
+    """The labelled slides of an evaluation, those of them that have features, and the splits."""
 
+    labelled: SlideLabels
     data: SlideLabels
     splits: list[Split]
     notes: list[str]
@@ -114,56 +114,7 @@ def read_cohort(asked: Asked) -> Cohort:
     }
     for line in (str(data.task), f"{facts['cohort']}; {protocol}", *data.notes, *notes):
         announce(line)
-    return Cohort(data, splits, [*data.notes, *notes], facts)
-
-
-def evaluate_probe(
-    asked: Asked,
-    *,
-    pool: str,
-    embedding: str,
-    layers: str,
-    settings: str | None,
-    shots: str | None,
-    shot_draws: int,
-) -> None:
-    """Evaluate a frozen probe, and show and write its card."""
-    from gigakit.tasks.evaluation.card_files import write_card
-    from gigakit.tasks.evaluation.frozen import choose_probe
-    from gigakit.tasks.evaluation.probing import Probing
-    from gigakit.tasks.evaluation.shots_page import shots_table, write_shots
-    from gigakit.tasks.evaluation.slide_vectors import read_slide_vectors
-
-    unit = asked.scored
-    values = numbers_of(settings, "--settings") if settings else None
-    numbers = [int(one) for one in numbers_of(shots, "--shots")] if shots else []
-    cohort = read_cohort(asked)
-    choose_probe(asked.model, cohort.data.task)
-    vectors = read_slide_vectors(
-        asked.features, cohort.data.slides.tolist(), pool=pool, embedding=embedding, layers=layers
-    )
-    probing = Probing(
-        asked.model,
-        vectors,
-        cohort.data,
-        settings=values,
-        unit=unit,
-        draws=asked.draws,
-        seed=asked.seed,
-        facts=cohort.facts,
-        notes=cohort.notes,
-    )
-    if numbers:
-        from gigakit.cli.tables import print_table
-
-        cards = probing.with_shots(cohort.splits, numbers, draws=shot_draws)
-        write_shots(asked.folder, cards)
-        print_table(*shots_table(cards))
-        announce(f"look: {asked.folder / 'shots.md'}")
-        return
-    card = probing.over(cohort.splits, asked.folder)
-    write_card(asked.folder, card)
-    show(card, asked.folder)
+    return Cohort(labelled, data, splits, [*data.notes, *notes], facts)
 
 
 def show(card: Card, folder: Path) -> None:
@@ -200,10 +151,3 @@ def numbers_of(text: str, where: str, separator: str = ",") -> list[float]:
 def announce(line: str) -> None:
     """Tell on standard error."""
     typer.echo(line, err=True)
-
-
-def evaluate_recipe(
-    asked: Asked, choose: Sequence[str], overrides: Sequence[str], *, jobs: int, shots: str | None
-) -> None:
-    """Evaluate a recipe, each fold in a process of its own."""
-    raise NotImplementedError

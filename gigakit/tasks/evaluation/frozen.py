@@ -12,8 +12,8 @@ from gigakit.core.errors import ConfigError
 from gigakit.data.slide_labels import SlideLabels, Task
 from gigakit.tasks.evaluation.evaluation import FoldResult
 from gigakit.tasks.evaluation.models import cox, linear, neighbours, prototypes, published_linear
-from gigakit.tasks.evaluation.predictions import Predictions, by_patient
-from gigakit.tasks.evaluation.scores import headline, scores_of
+from gigakit.tasks.evaluation.predictions import Predictions
+from gigakit.tasks.evaluation.scores import validation_score
 from gigakit.tasks.evaluation.splits import Split
 
 # fits on (features, targets, task, setting, seed) and returns what predicts
@@ -134,7 +134,7 @@ def probe_fold(
         val = _predicted(
             probe, versions[version], data, (rows["train"], rows["val"], "val"), setting, seed
         )
-        score = _validation_score(val, unit)
+        score = validation_score(val, unit) if len(candidates) > 1 else 0.0
         if best is None or score > best[0]:
             best, chosen = (score, val), (version, setting)
     if best is None:
@@ -169,14 +169,3 @@ def _predicted(
         data.targets[asked],
         predict(features[asked]),
     )
-
-
-def _validation_score(found: Predictions, unit: str) -> float:
-    """Return what a choice maximises; where val holds one class, minus the Brier score."""
-    own = by_patient(found) if unit == "patient" else found
-    scores = scores_of(own.task, own.targets, own.outputs)
-    value = scores[headline(own.task)]
-    if not np.isnan(value):
-        return value
-    # val is the same for all settings, so that these numbers are compared with their like alone
-    return -scores["Brier"] if "Brier" in scores else -scores.get("MAE", 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -10,8 +11,10 @@ import numpy as np
 from gigakit.core.errors import ConfigError
 from gigakit.data.slide_labels import Task
 from gigakit.tasks.evaluation.calibration import brier, calibration_error
+from gigakit.tasks.evaluation.predictions import Predictions, by_patient
 
 _NAN = float("nan")
+_LIBRARIES = ("sklearn", "lifelines", "matplotlib")
 # a table's columns; higher is better but for these
 LOWER_IS_BETTER = ("MAE", "RMSE", "Brier", "ECE")
 
@@ -37,21 +40,37 @@ def headline(task: Task) -> str:
     }[task.kind]
 
 
+def validation_score(found: Predictions, unit: str) -> float:
+    """Return what a choice maximises: the headline, else minus the Brier score or mean error.
+
+    A val part of one class has no area; it is the same for all candidates, so that scores are
+    compared with their like alone.
+
+    Args:
+        found: predictions of val slides.
+        unit: ``patient`` or ``slide``.
+    """
+    own = by_patient(found) if unit == "patient" else found
+    scores = scores_of(own.task, own.targets, own.outputs)
+    value = scores[headline(own.task)]
+    if not np.isnan(value):
+        return value
+    return -scores["Brier"] if "Brier" in scores else -scores.get("MAE", 0.0)
+
+
 def require_evaluation_libraries() -> None:
     """Make sure that the libraries are there, before hours of training that need them.
 
     Raises:
         ConfigError: one is not.
     """
-    try:
-        import lifelines  # noqa: F401, PLC0415
-        import matplotlib as mpl  # noqa: F401, PLC0415
-        import sklearn.metrics  # noqa: F401, PLC0415
-    except ImportError as error:
+    missing = [name for name in _LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
         raise ConfigError(
-            f"evaluation needs a library that cannot be imported: {error}",
+            f"evaluation needs {', '.join(missing)}, not installed here",
+            where="evaluate",
             fix="pip install 'gigakit[eval]'",
-        ) from error
+        )
 
 
 def _classification(task: Task, targets: np.ndarray, outputs: np.ndarray) -> dict[str, float]:
