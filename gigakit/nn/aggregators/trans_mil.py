@@ -51,7 +51,7 @@ class _Pyramid(nn.Module):
 
     def forward(self, x: Tensor, side: int) -> Tensor:
         """Convolve tokens ``(1, 1 + S², D)``; the first, the slide's, stays as it is."""
-        square = x[:, 1:].transpose(1, 2).unflatten(-1, (side, side))
+        square = x[:, 1:].transpose(1, 2).reshape(1, -1, side, side)
         mixed = square
         for convolve in self.scales:
             mixed = mixed + convolve(square)
