@@ -23,6 +23,7 @@ from gigakit.cli import (
     probe,
     report,
     sample,
+    test,
     tile,
     train,
 )
@@ -96,6 +97,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     )
     app.callback()(_gigakit)
     app.command("train")(train.train)
+    app.command("test")(test.predict_split)
     app.command("ablate")(_ablate_command(arguments))
     app.command("plan")(plan.plan)
     app.command("tile")(tile.tile)

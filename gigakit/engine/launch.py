@@ -85,8 +85,8 @@ def _launch(
     values = copy.deepcopy(loaded.values)
     prepared = processes.on_first(lambda: prepare(values, announce))
     folder = folder or processes.on_first(choose_folder)
-    notes = [*prepared.notes, *attention_notes(values, prepared)]
     fill_in(values, prepared)
+    notes = [*prepared.notes, *attention_notes(values, prepared)]
     result = train(
         {key: value for key, value in values.items() if key not in OWN_KEYS},
         work_dir=folder,
