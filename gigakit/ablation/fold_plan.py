@@ -54,11 +54,13 @@ class FoldPlan:
         recipe: path of the recipe.
         name: the recipe's name.
         runs: candidates of the first fold, then of the next.
+        init_from: weights that every run starts from.
     """
 
     recipe: str
     name: str
     runs: tuple[FoldRun, ...]
+    init_from: Path | None = None
 
     def of_fold(self, fold: str) -> list[FoldRun]:
         """Return a fold's runs, one a candidate."""
@@ -116,6 +118,7 @@ def plan_folds(
     settings: Mapping[str, Any],
     overrides: Sequence[str] = (),
     choose: Sequence[str] = (),
+    init_from: Path | None = None,
     seed: int = 0,
 ) -> FoldPlan:
     """Return the runs of an evaluation, each one's config checked.
@@ -129,13 +132,18 @@ def plan_folds(
             them.
         overrides: the user's own.
         choose: texts ``key=v1,v2`` for validation to choose from.
+        init_from: weights that every run starts from.
         seed: of the runs of the first round.
 
     Raises:
         ConfigError: a run's config has problems.
     """
     base = load_config(recipe, overrides)
-    table = file_sha256(Path(settings["labels"]))
+    files = [file_sha256(Path(settings["labels"]))]
+    if init_from is not None:
+        if not init_from.is_file():
+            raise ConfigError("no such file", where=init_from, fix="check --init-from")
+        files.append(file_sha256(init_from))
     runs = []
     for (split, turn), (label, chosen) in itertools.product(
         zip(splits, rounds, strict=True), candidates(choose).items()
@@ -151,12 +159,12 @@ def plan_folds(
         problems = check_config(loaded)
         if problems:
             raise ConfigError("; ".join(map(str, problems)), where=f"{split.name} {label}".strip())
-        digest = digest8([config_digest(loaded), table, split.parts.tolist()])
+        digest = digest8([config_digest(loaded), files, split.parts.tolist()])
         place = Path(split.name) / _safe(label)
         log = out / "logs" / f"{'-'.join(place.parts)}.log"
         run = FoldRun(split.name, label, out / "folds" / place, log, setting, seed + turn, digest)
         runs.append(run)
-    return FoldPlan(str(base.path), base.name, tuple(runs))
+    return FoldPlan(str(base.path), base.name, tuple(runs), init_from)
 
 
 def _safe(label: str) -> str:

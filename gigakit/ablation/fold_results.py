@@ -50,15 +50,16 @@ def _fold(runs: Sequence[FoldRun], split: Split, turn: int, unit: Unit) -> FoldR
     best, score = 0, None
     if len(runs) > 1:
         scores = [validation_score(one.part("val"), unit) for one in found]
+        # of equals the first
         best = max(range(len(runs)), key=lambda number: scores[number])
-        score = scores[best]
+        score = scores[best][0]
     run, test = runs[best], found[best].part("test")
     _check_slides(test, split, run)
     result = read_result(run.folder) or {}
     facts: dict[str, Any] = {"seed": run.seed}
     if score is not None:
         facts |= {"chosen": run.candidate, "val_score": round(score, 4)}
-    facts |= {name: result[name] for name in ("steps", "seconds") if name in result}
+    facts |= {name: round(result[name]) for name in ("steps", "seconds") if name in result}
     return FoldResult(split.name, turn, test, facts)
 
 

@@ -20,6 +20,7 @@ from gigakit.engine.run_directory import MARKS
 from gigakit.engine.signals import REQUESTS, exit_code
 from gigakit.tasks.evaluation.predictions import FILE
 
+TRAIN = (sys.executable, "-m", "gigakit", "train")
 _LOOK_SECONDS = 0.1
 
 
@@ -93,9 +94,11 @@ def _outcome(run: FoldRun, code: int) -> str:
 
 
 def _start(plan: FoldPlan, run: FoldRun, jobs: int) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "gigakit", "train", plan.recipe, "--work-dir", str(run.folder)]
+    command = [*TRAIN, plan.recipe, "--work-dir", str(run.folder)]
     for override in run.overrides:
         command += ["--set", override]
+    if plan.init_from is not None:
+        command += ["--init-from", str(plan.init_from)]
     if (run.folder / "last_checkpoint").is_file():
         command.append("--resume")
     elif any((run.folder / mark).exists() for mark in MARKS):

@@ -13,6 +13,7 @@ import typer
 from gigakit import __version__
 from gigakit.cli import (
     ablate,
+    compare,
     config,
     doctor,
     embed,
@@ -104,6 +105,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
     app.command("embed")(embed.embed)
     app.command("probe")(probe.probe)
     app.command("evaluate")(evaluate.evaluate)
+    app.command("compare")(compare.compare)
     app.command("pack")(pack.pack)
     app.command("report")(report.report)
     app.command("export")(export.export)

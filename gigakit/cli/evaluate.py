@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,6 +64,9 @@ def evaluate(
         ),
     ] = None,
     overrides: Overrides = None,
+    init_from: Annotated[
+        Path | None, typer.Option("--init-from", help="Recipe: weights that every run starts from.")
+    ] = None,
     pool: Annotated[
         str, typer.Option("--pool", help="Probe: tiles to a vector; mean, max, min, std; a+b.")
     ] = "mean",
@@ -86,6 +90,9 @@ def evaluate(
     unit: Annotated[
         str, typer.Option("--unit", help="Score patients (mean of their slides), or slides.")
     ] = "patient",
+    areas: Annotated[
+        str, typer.Option("--areas", help="AUROC, AUPRC: mean over folds, or pooled in a round.")
+    ] = "folds",
     draws: Annotated[
         int, typer.Option("--draws", min=10, help="Draws of patients for the intervals.")
     ] = 1000,
@@ -120,6 +127,7 @@ def evaluate(
         splits=splits,
         val=val,
         unit=unit,
+        areas=areas,
         draws=draws,
         allow_missing=allow_missing,
         seed=seed,
@@ -127,7 +135,7 @@ def evaluate(
         command=("gigakit", *sys.argv[1:]),
     )
     if model in PROBES:
-        _refuse_for_probe(asked, choose, overrides)
+        _refuse_for_probe(asked, {"--choose": choose, "--set": overrides, "--init-from": init_from})
         evaluate_probe(
             asked,
             pool=pool,
@@ -139,16 +147,23 @@ def evaluate(
         )
     else:
         evaluate_recipe(
-            asked, choose or (), overrides or (), jobs=jobs, shots=shots, shot_draws=shot_draws
+            asked,
+            choose or (),
+            overrides or (),
+            init_from=init_from,
+            jobs=jobs,
+            shots=shots,
+            shot_draws=shot_draws,
         )
 
 
-def _refuse_for_probe(asked: Asked, choose: list[str] | None, overrides: list[str] | None) -> None:
+def _refuse_for_probe(asked: Asked, given: Mapping[str, object]) -> None:
     from gigakit.core.errors import ConfigError
 
-    if choose or overrides:
-        raise ConfigError(
-            f"{asked.model} is a probe and has no config",
-            where="--choose" if choose else "--set",
-            fix="probes choose by --settings and --layers",
-        )
+    for option, value in given.items():
+        if value:
+            raise ConfigError(
+                f"{asked.model} is a probe and has no config",
+                where=option,
+                fix="probes choose by --settings and --layers",
+            )

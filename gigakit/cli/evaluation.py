@@ -14,7 +14,7 @@ from gigakit.core.errors import ConfigError
 if TYPE_CHECKING:
     from gigakit.data.slide_labels import SlideLabels
     from gigakit.tasks.evaluation.card import Card
-    from gigakit.tasks.evaluation.evaluation import Unit
+    from gigakit.tasks.evaluation.evaluation import Areas, Unit
     from gigakit.tasks.evaluation.protocol import Protocol
     from gigakit.tasks.evaluation.splits import Split
 
@@ -35,6 +35,7 @@ class Asked:
     splits: Path | None
     val: float
     unit: str
+    areas: str
     draws: int
     allow_missing: bool
     seed: int
@@ -59,6 +60,19 @@ class Asked:
         if self.unit == "slide":
             return "slide"
         raise ConfigError(f"got '{self.unit}'", where="--unit", fix="choose patient or slide")
+
+    @property
+    def ranked(self) -> Areas:
+        """Where areas are taken.
+
+        Raises:
+            ConfigError: neither in folds nor pooled.
+        """
+        if self.areas == "folds":
+            return "folds"
+        if self.areas == "pooled":
+            return "pooled"
+        raise ConfigError(f"got '{self.areas}'", where="--areas", fix="choose folds or pooled")
 
     def protocol(self) -> Protocol:
         """Return how slides are split.

@@ -22,7 +22,7 @@ def evaluate_probe(
     from gigakit.tasks.evaluation.shots_page import shots_table, write_shots
     from gigakit.tasks.evaluation.slide_vectors import read_slide_vectors
 
-    unit = asked.scored
+    unit, areas = asked.scored, asked.ranked
     values = numbers_of(settings, "--settings") if settings else None
     numbers = [int(one) for one in numbers_of(shots, "--shots")] if shots else []
     cohort = read_cohort(asked)
@@ -36,6 +36,7 @@ def evaluate_probe(
         cohort.data,
         settings=values,
         unit=unit,
+        areas=areas,
         draws=asked.draws,
         seed=asked.seed,
         facts=cohort.facts,

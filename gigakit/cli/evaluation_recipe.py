@@ -22,6 +22,7 @@ def evaluate_recipe(
     choose: Sequence[str],
     overrides: Sequence[str],
     *,
+    init_from: Path | None,
     jobs: int,
     shots: str | None,
     shot_draws: int,
@@ -32,6 +33,7 @@ def evaluate_recipe(
         asked: the options.
         choose: texts ``key=v1,v2`` that each fold's val chooses from.
         overrides: of the recipe.
+        init_from: weights that every run starts from.
         jobs: runs at once.
         shots: training patients a class, with commas; one evaluation each.
         shot_draws: of these patients, in each fold.
@@ -53,7 +55,7 @@ def evaluate_recipe(
     )
     numbers = [int(one) for one in numbers_of(shots, "--shots")] if shots else []
     cohort = read_cohort(asked)
-    runs = RecipeRuns(asked, cohort, tuple(choose), tuple(overrides), jobs)
+    runs = RecipeRuns(asked, cohort, tuple(choose), tuple(overrides), init_from, jobs)
     if not numbers:
         card = runs.card(asked.folder, cohort.splits)
         write_card(asked.folder, card)
@@ -84,6 +86,7 @@ class RecipeRuns:
     cohort: Cohort
     choose: tuple[str, ...]
     overrides: tuple[str, ...]
+    init_from: Path | None
     jobs: int
     failed: list[FoldRun] = field(default_factory=list)
 
@@ -115,6 +118,7 @@ class RecipeRuns:
             },
             overrides=self.overrides,
             choose=self.choose,
+            init_from=self.init_from.resolve() if self.init_from else None,
             seed=asked.seed,
         )
         self.failed += run_folds(plan, jobs=self.jobs, announce=announce)
@@ -122,12 +126,13 @@ class RecipeRuns:
         seeds = sorted({run.seed for run in plan.runs})
         facts = {
             "model": plan.name,
+            **({"init_from": str(self.init_from)} if self.init_from else {}),
             "run_seeds": ", ".join(map(str, seeds)),
             **({"chosen": f"{'; '.join(self.choose)}, by each fold's val"} if self.choose else {}),
             **self.cohort.facts,
         }
         return make_card(
-            Evaluation(plan.name, tuple(results), asked.scored),
+            Evaluation(plan.name, tuple(results), asked.scored, asked.ranked),
             draws=asked.draws,
             seed=asked.seed,
             notes=[*unfinished, *self.cohort.notes],

@@ -17,6 +17,7 @@ from gigakit.tasks.evaluation.evaluation import (
     Evaluation,
     FoldResult,
     fold_scores,
+    pooled_scores,
     scores_with_intervals,
 )
 from gigakit.tasks.evaluation.scores import headline
@@ -30,6 +31,7 @@ class Card:
         evaluation: the predictions.
         scores: with intervals, by name.
         folds: scores of each fold by itself.
+        pooled: scores of whole rounds.
         draws: of whole patients, for the intervals.
         seed: of these draws.
         notes: what a reader must know.
@@ -39,6 +41,7 @@ class Card:
     evaluation: Evaluation
     scores: dict[str, Score]
     folds: list[dict[str, float]]
+    pooled: dict[str, float]
     draws: int
     seed: int
     notes: tuple[str, ...] = ()
@@ -78,9 +81,17 @@ def make_card(
         facts: what else is kept, such as seeds and the command.
     """
     scores = scores_with_intervals(evaluation, draws=draws, seed=seed)
-    own = [*notes, *_doubts(evaluation, scores, draws)]
+    folds = fold_scores(evaluation)
+    own = [*notes, *_doubts(evaluation, scores, folds, draws)]
     return Card(
-        evaluation, scores, fold_scores(evaluation), draws, seed, tuple(own), dict(facts or {})
+        evaluation,
+        scores,
+        folds,
+        pooled_scores(evaluation),
+        draws,
+        seed,
+        tuple(own),
+        dict(facts or {}),
     )
 
 
@@ -108,13 +119,20 @@ def as_json(card: Card) -> dict[str, Any]:
     scores = {}
     for name, score in card.scores.items():
         mean, deviation = spread([fold[name] for fold in card.folds])
-        own = {**asdict(score), "mean_of_folds": mean, "sd_of_folds": deviation}
-        scores[name] = {**_plain(own), **scope}
+        own = {
+            **asdict(score),
+            "mean_of_folds": mean,
+            "sd_of_folds": deviation,
+            "pooled": card.pooled[name],
+        }
+        basis = "mean of folds" if found.is_of_folds(name) else "pooled"
+        scores[name] = {**_plain(own), "value_is": basis, **scope}
     return {
         "gigakit": __version__,
         "name": found.name,
         "task": asdict(found.task),
         "headline": headline(found.task),
+        "areas": found.areas,
         "scores": scores,
         "calibration_bins": BINS,
         "folds": [
@@ -141,7 +159,12 @@ def counts(fold: FoldResult) -> dict[str, int]:
     }
 
 
-def _doubts(evaluation: Evaluation, scores: Mapping[str, Score], draws: int) -> list[str]:
+def _doubts(
+    evaluation: Evaluation,
+    scores: Mapping[str, Score],
+    folds: Sequence[Mapping[str, float]],
+    draws: int,
+) -> list[str]:
     """Return what makes numbers weak: draws without a class, folds that do not compare."""
     notes = []
     undefined = {name: score.undefined for name, score in scores.items() if score.undefined}
@@ -151,14 +174,18 @@ def _doubts(evaluation: Evaluation, scores: Mapping[str, Score], draws: int) -> 
             f"{len(undefined)} scores are not defined in some of the {draws} draws, which hold one "
             f"class or no pair; most often {worst}, in {undefined[worst]}; they are left out"
         )
-    task = evaluation.task
-    if task.kind == "classification" and evaluation.rounds < len(evaluation.folds):
+    best = headline(evaluation.task)
+    without = sum(math.isnan(fold[best]) for fold in folds)
+    if without:
         notes.append(
-            "areas of a round rank the predictions of different folds' models together; the mean "
-            "over folds beside them does not"
+            f"{best} is not defined in {without} of {len(folds)} folds, whose test part is too "
+            "small: fewer folds, or --areas pooled"
         )
-    if task.kind == "survival":
-        notes.append("risks are ranked within each fold; C-index is the mean over folds")
+    if evaluation.areas == "pooled" and evaluation.rounds < len(evaluation.folds):
+        notes.append(
+            "areas rank predictions of different folds' models together, which need not be on one "
+            "scale"
+        )
     if evaluation.rounds > 1:
         notes.append(
             "rounds test the same patients again: scores are their mean, and the interval is about "

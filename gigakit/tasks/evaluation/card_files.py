@@ -65,7 +65,7 @@ def read_evaluation(path: Path) -> Evaluation:
     folder = path.parent if path.name == JSON else path
     try:
         told = json.loads((folder / JSON).read_text(encoding="utf-8"))
-        name, unit = str(told["name"]), _unit(told["scores"])
+        name, unit, areas = str(told["name"]), _unit(told["scores"]), told["areas"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             "holds no card", where=folder, fix="make it with gigakit evaluate"
@@ -77,7 +77,7 @@ def read_evaluation(path: Path) -> Evaluation:
     for fold in dict.fromkeys(folds.tolist()):
         own = np.flatnonzero(folds == fold)
         tested.append(FoldResult(fold, int(rows[own[0]]["round"]), found.select(own)))
-    return Evaluation(name, tuple(tested), unit)
+    return Evaluation(name, tuple(tested), unit, "pooled" if areas == "pooled" else "folds")
 
 
 def _unit(scores: dict[str, dict[str, str]]) -> Unit:

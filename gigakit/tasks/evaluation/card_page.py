@@ -56,6 +56,7 @@ def page(card: Card, pictures: Mapping[str, str]) -> str:
         f"- of: {card.scope}",
         f"- in brackets: {card.meaning}",
         "- ±: standard deviation over folds, whose training sets overlap: no interval",
+        f"- the value {_basis(card)}",
     ]
     if found.task.kind in ("classification", "multi_label"):
         lines.append(
@@ -72,7 +73,8 @@ def page(card: Card, pictures: Mapping[str, str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-_HEADER = ("score", "value (95 % interval)", "mean ± SD of folds", "draws without", "patients",
+_HEADER = ("score", "value (95 % interval)", "mean ± SD of folds",
+    "folds together", "draws without", "patients",
            "slides", "folds")  # fmt: skip
 
 
@@ -83,6 +85,7 @@ def _score_row(card: Card, name: str) -> tuple[str, ...]:
         name,
         str(score),
         plus_minus(mean, deviation),
+        f"{card.pooled[name]:.3f}",
         str(score.undefined),
         str(len(found.patients)),
         str(found.slides),
@@ -102,6 +105,18 @@ def _fold_table(card: Card) -> Table:
         own = (str(value) for value in counts(fold).values())
         rows.append((fold.name, str(fold.round), *own, *numbers, *facts))
     return ("folds", tuple(name.replace("_", " ") for name in header), rows)
+
+
+def _basis(card: Card) -> str:
+    found = card.evaluation
+    if found.task.kind == "survival":
+        return "is the mean over folds, since risks of two models have no common scale"
+    if found.task.kind == "regression" or found.areas == "pooled":
+        return "is of all folds of a round together"
+    return (
+        "of areas is the mean over folds, since models of two folds need not be on one scale; of "
+        "other scores it is of all folds of a round together"
+    )
 
 
 def plus_minus(mean: float, deviation: float) -> str:

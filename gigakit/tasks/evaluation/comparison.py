@@ -60,10 +60,10 @@ def compare(one: Evaluation, other: Evaluation, *, draws: int = DRAWS, seed: int
     Raises:
         ConfigError: tasks, units or labels differ, or no patient is tested by both.
     """
-    if one.task != other.task or one.unit != other.unit:
+    kinds = [f"{card.task} by {card.unit}, areas by {card.areas}" for card in (one, other)]
+    if kinds[0] != kinds[1]:
         raise ConfigError(
-            f"{one.name} is of {one.task} by {one.unit}, {other.name} of {other.task} by "
-            f"{other.unit}",
+            f"{one.name} is of {kinds[0]}; {other.name} of {kinds[1]}",
             where="compare",
             fix="compare cards of one task",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from gigakit.tasks.evaluation.predictions import Predictions, by_patient, joined
 from gigakit.tasks.evaluation.scores import scores_of
 
 Unit = Literal["patient", "slide"]
+Areas = Literal["folds", "pooled"]
 # numbers of one draw times rows that are looked at together
 _BLOCK = 2**22
 
@@ -45,6 +47,9 @@ class Evaluation:
         name: what was evaluated.
         folds: at least one.
         unit: what a score counts: patients (the mean of a patient's slides) or slides.
+        areas: areas under curves are of each fold by itself, and their mean is taken; or of all
+            folds of a round together, whose models' predictions need not be on one scale. The index
+            of survival is always of each fold: risks of two models have no common scale.
 
     Raises:
         ConfigError: no folds, or a fold that tests nothing.
@@ -53,6 +58,7 @@ class Evaluation:
     name: str
     folds: tuple[FoldResult, ...]
     unit: Unit = "patient"
+    areas: Areas = "folds"
 
     def __post_init__(self) -> None:
         if not self.folds:
@@ -86,13 +92,8 @@ class Evaluation:
         found = fold.predictions
         return by_patient(found) if self.unit == "patient" else found
 
-    def rankings(self) -> list[Predictions]:
-        """Return what is scored together: each round, or each fold of a survival task.
-
-        Risks of two Cox models have no common scale, probabilities have.
-        """
-        if self.task.kind == "survival":
-            return [self.of_unit(fold) for fold in self.folds]
+    def whole_rounds(self) -> list[Predictions]:
+        """Return the predictions of each round, its folds together."""
         rounds = sorted({fold.round for fold in self.folds})
         return [
             joined([self.of_unit(fold) for fold in self.folds if fold.round == number])
@@ -107,7 +108,12 @@ class Evaluation:
             if rows.any():
                 found = fold.predictions.select(rows)
                 kept.append(FoldResult(fold.name, fold.round, found, fold.facts))
-        return Evaluation(self.name, tuple(kept), self.unit)
+        return dataclasses.replace(self, folds=tuple(kept))
+
+    def is_of_folds(self, score: str) -> bool:
+        """Tell whether a score is the mean over folds, not of whole rounds."""
+        ranks = "AUROC" in score or "AUPRC" in score
+        return score == "C-index" or (ranks and self.areas == "folds")
 
 
 def fold_scores(evaluation: Evaluation) -> list[dict[str, float]]:
@@ -115,10 +121,19 @@ def fold_scores(evaluation: Evaluation) -> list[dict[str, float]]:
     return [_scores(evaluation.of_unit(fold)) for fold in evaluation.folds]
 
 
-def whole_scores(evaluation: Evaluation) -> dict[str, float]:
-    """Return the scores of all test data: the mean over :meth:`Evaluation.rankings`."""
-    each = [_scores(found) for found in evaluation.rankings()]
+def pooled_scores(evaluation: Evaluation) -> dict[str, float]:
+    """Return the scores of whole rounds, the mean over the rounds."""
+    each = [_scores(found) for found in evaluation.whole_rounds()]
     return {name: _mean([one[name] for one in each]) for name in each[0]}
+
+
+def whole_scores(evaluation: Evaluation) -> dict[str, float]:
+    """Return the scores of all test data: means over folds for areas, over rounds for others."""
+    pooled, each = pooled_scores(evaluation), fold_scores(evaluation)
+    return {
+        name: _mean([one[name] for one in each]) if evaluation.is_of_folds(name) else value
+        for name, value in pooled.items()
+    }
 
 
 def drawn_scores(
@@ -126,24 +141,32 @@ def drawn_scores(
 ) -> dict[str, np.ndarray]:
     """Return the same scores of each draw of whole patients, ``(draws,)``.
 
-    A patient that is drawn twice counts twice in every round. The same patients and seed give the
-    same draws, whatever the model: that is what pairs two of them.
+    Folds in which a draw leaves an area undefined are left out of that draw's mean. A patient that
+    is drawn twice counts twice in every round. The same patients and seed give the same draws,
+    whatever the model: that is what pairs two of them.
     """
     names = evaluation.patients
     counts = drawn_counts(names, draws=draws, seed=seed)
-    each = []
-    for found in evaluation.rankings():
-        columns = np.searchsorted(names, found.patients)
-        step = max(1, _BLOCK // max(1, len(found)))
-        blocks = [
-            draw_scores(found.task, found.targets, found.outputs, block[:, columns])
-            for block in np.split(counts, range(step, draws, step))
-        ]
-        each.append({name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]})
-    return {
-        name: np.array([_mean(values) for values in zip(*(one[name] for one in each), strict=True)])
-        for name in each[0]
-    }
+    rounds = [_drawn(found, names, counts) for found in evaluation.whole_rounds()]
+    folds = [_drawn(evaluation.of_unit(fold), names, counts) for fold in evaluation.folds]
+    drawn = {}
+    for name in rounds[0]:
+        each = np.stack([one[name] for one in (folds if evaluation.is_of_folds(name) else rounds)])
+        defined = ~np.isnan(each)
+        with np.errstate(invalid="ignore"):
+            drawn[name] = np.where(defined, each, 0.0).sum(axis=0) / defined.sum(axis=0)
+    return drawn
+
+
+def _drawn(found: Predictions, names: np.ndarray, counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the scores of each draw; ``counts`` ``(B, P)`` says how often it holds a patient."""
+    columns = np.searchsorted(names, found.patients)
+    step = max(1, _BLOCK // max(1, len(found)))
+    blocks = [
+        draw_scores(found.task, found.targets, found.outputs, block[:, columns])
+        for block in np.split(counts, range(step, len(counts), step))
+    ]
+    return {name: np.concatenate([b[name] for b in blocks]) for name in blocks[0]}
 
 
 def scores_with_intervals(

@@ -128,13 +128,13 @@ def probe_fold(
     """
     rows = {part: split.rows(part) for part in ("train", "val", "test")}
     candidates = [(v, s) for v in versions for s in settings or probe.values]
-    best: tuple[float, Predictions] | None = None
+    best: tuple[tuple[float, float], Predictions] | None = None
     chosen = candidates[0]
     for version, setting in candidates:
         val = _predicted(
             probe, versions[version], data, (rows["train"], rows["val"], "val"), setting, seed
         )
-        score = validation_score(val, unit) if len(candidates) > 1 else 0.0
+        score = validation_score(val, unit) if len(candidates) > 1 else (0.0, 0.0)
         if best is None or score > best[0]:
             best, chosen = (score, val), (version, setting)
     if best is None:

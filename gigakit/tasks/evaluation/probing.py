@@ -10,7 +10,7 @@ from typing import Any
 from gigakit.data.slide_labels import SlideLabels
 from gigakit.tasks.evaluation.bootstrap import DRAWS
 from gigakit.tasks.evaluation.card import Card, make_card
-from gigakit.tasks.evaluation.evaluation import Evaluation, FoldResult, Unit
+from gigakit.tasks.evaluation.evaluation import Areas, Evaluation, FoldResult, Unit
 from gigakit.tasks.evaluation.few_shot import few_shot
 from gigakit.tasks.evaluation.frozen import choose_probe, probe_fold
 from gigakit.tasks.evaluation.predictions import FILE, joined, write_predictions
@@ -28,6 +28,7 @@ class Probing:
         data: the slides.
         settings: to choose from; ``None`` takes the probe's own.
         unit: what is scored.
+        areas: of folds, or of rounds; see :class:`Evaluation`.
         draws: of patients, for the intervals.
         seed: of the draws, and of what the probe draws.
         facts: for the card.
@@ -39,6 +40,7 @@ class Probing:
     data: SlideLabels
     settings: Sequence[float] | None = None
     unit: Unit = "patient"
+    areas: Areas = "folds"
     draws: int = DRAWS
     seed: int = 0
     facts: Mapping[str, Any] | None = None
@@ -75,7 +77,7 @@ class Probing:
             **(self.facts or {}),
         }
         return make_card(
-            Evaluation(f"{name} on {self.vectors.source}", tuple(results), self.unit),
+            Evaluation(f"{name} on {self.vectors.source}", tuple(results), self.unit, self.areas),
             draws=self.draws,
             seed=self.seed,
             notes=self.notes,

@@ -40,11 +40,11 @@ def headline(task: Task) -> str:
     }[task.kind]
 
 
-def validation_score(found: Predictions, unit: str) -> float:
-    """Return what a choice maximises: the headline, else minus the Brier score or mean error.
+def validation_score(found: Predictions, unit: str) -> tuple[float, float]:
+    """Return what a choice maximises: the headline, and among equals the smaller error.
 
-    A val part of one class has no area; it is the same for all candidates, so that scores are
-    compared with their like alone.
+    A few val patients are often ranked alike by several candidates; a val part of one class has no
+    headline, for no candidate. The error then decides: Brier score, or mean absolute error.
 
     Args:
         found: predictions of val slides.
@@ -53,9 +53,8 @@ def validation_score(found: Predictions, unit: str) -> float:
     own = by_patient(found) if unit == "patient" else found
     scores = scores_of(own.task, own.targets, own.outputs)
     value = scores[headline(own.task)]
-    if not np.isnan(value):
-        return value
-    return -scores["Brier"] if "Brier" in scores else -scores.get("MAE", 0.0)
+    error = scores.get("Brier", scores.get("MAE", 0.0))
+    return (0.0 if np.isnan(value) else value, -error)
 
 
 def require_evaluation_libraries() -> None:

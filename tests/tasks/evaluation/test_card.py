@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import cv2
@@ -37,9 +38,13 @@ def test_a_round_is_scored_together_and_by_patient():
     every = by_patient(joined([fold.predictions for fold in found.folds]))
     assert len(every) == len(np.unique(every.patients)) == 60
     labels = every.targets[:, 0].astype(int)
-    assert whole_scores(found)["macro AUROC"] == pytest.approx(
-        metrics.roc_auc_score(labels, every.outputs, multi_class="ovr")
-    )
+    pooled = dataclasses.replace(found, areas="pooled")
+    together = metrics.roc_auc_score(labels, every.outputs, multi_class="ovr")
+    assert whole_scores(pooled)["macro AUROC"] == pytest.approx(together)
+    apart = np.mean([fold["macro AUROC"] for fold in fold_scores(found)])
+    assert whole_scores(found)["macro AUROC"] == pytest.approx(apart)
+    for name in ("accuracy", "balanced accuracy", "Brier"):
+        assert whole_scores(found)[name] == whole_scores(pooled)[name]
     first = found.folds[0].predictions
     own = first.outputs[first.patients == first.patients[0]].mean(axis=0)
     np.testing.assert_allclose(by_patient(first).outputs[0], own)
@@ -62,6 +67,26 @@ def test_the_score_of_several_rounds_is_their_mean():
     assert 0.5 < (three.high - three.low) / (one.high - one.low) < 1.3
 
 
+def test_models_on_two_scales_lose_nothing_in_the_mean_over_folds():
+    found = evaluation(cohort(classes=2), strength=2.0, folds=3)
+    moved = []
+    for number, fold in enumerate(found.folds):
+        # the same order, but another scale in each fold
+        odds = np.log(fold.predictions.outputs[:, 1] / fold.predictions.outputs[:, 0])
+        positive = 1 / (1 + np.exp(-(odds + 4 * (number - 1))))
+        outputs = np.stack([1 - positive, positive], axis=1)
+        other = dataclasses.replace(fold.predictions, outputs=outputs)
+        moved.append(dataclasses.replace(fold, predictions=other))
+    shifted = dataclasses.replace(found, folds=tuple(moved), unit="slide")
+    found = dataclasses.replace(found, unit="slide")
+    assert whole_scores(shifted)["macro AUROC"] == whole_scores(found)["macro AUROC"]
+    together = [
+        whole_scores(dataclasses.replace(one, areas="pooled"))["macro AUROC"]
+        for one in (found, shifted)
+    ]
+    assert together[1] < together[0] - 0.05
+
+
 def test_draws_take_whole_patients(monkeypatch):
     found = evaluation()
     expected = drawn_scores(found, draws=40, seed=5)
@@ -69,7 +94,7 @@ def test_draws_take_whole_patients(monkeypatch):
     again = drawn_scores(found, draws=40, seed=5)
     for name, values in expected.items():
         np.testing.assert_allclose(values, again[name], err_msg=name)
-    every = found.rankings()[0]
+    every = found.whole_rounds()[0]
     names = found.patients
     drawn = np.random.default_rng(5).integers(len(names), size=len(names))
     rows = np.concatenate([np.flatnonzero(every.patients == names[i]) for i in drawn])

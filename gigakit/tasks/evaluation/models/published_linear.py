@@ -39,7 +39,8 @@ def fit(
     """
     generator = torch.Generator().manual_seed(fold_in(seed, 0))
     x, y = torch.from_numpy(features), torch.from_numpy(targets[:, 0].astype(np.int64))
-    layer = nn.Linear(x.shape[1], len(task.classes))
+    # the global generator is not drawn from
+    layer = nn.Linear(x.shape[1], len(task.classes), device="meta").to_empty(device="cpu")
     bound = 1 / math.sqrt(x.shape[1])
     with torch.no_grad():
         for parameter in layer.parameters():
