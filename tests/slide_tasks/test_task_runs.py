@@ -142,6 +142,13 @@ def test_other_labels_are_learnt_and_predicted(cohort, tmp_path, recipe, columns
     assert result.last_loss < result.first_loss
 
 
+def test_clam_stops_where_validation_gets_no_better(cohort, tmp_path):
+    more = {"optim_wrapper.optimizer.lr": 0.0, "default_hooks.early_stop.patience": 2}
+    result = train(resolved("tasks/clam", changes(cohort, **more)), work_dir=tmp_path)
+    # with weights that stay, the first validation is the best: two more end the run of 200 epochs
+    assert result.steps == 3 * 12
+
+
 def test_a_table_without_validation_or_test_loses_their_loaders(cohort, tmp_path):
     features, table = cohort
     rows = rows_of(table)

@@ -33,19 +33,31 @@ def batch():
     }
 
 
-@pytest.mark.parametrize(
-    "aggregator",
-    [
-        {"type": "MeanPooling"},
-        {"type": "MaxPooling"},
-        {"type": "AttentionMil", "gated": True},
-        {"type": "TransMil", "width": 16, "heads": 2},
-        {"type": "Clam", "width": 8},
-        {"type": "Clam", "width": 8, "branches": "multi"},
-        LONG_NET,
-    ],
-    ids=lambda config: config["type"],
-)
+AGGREGATORS = [
+    {"type": "MeanPooling"},
+    {"type": "MaxPooling"},
+    {"type": "AttentionMil", "gated": True},
+    {"type": "TransMil", "width": 16, "heads": 2},
+    {"type": "Clam", "width": 8},
+    {"type": "Clam", "width": 8, "branches": "multi"},
+    LONG_NET,
+]
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=lambda config: config["type"])
+def test_every_aggregator_runs_in_bf16(aggregator):
+    model = build(aggregator).eval()
+    given = batch()
+    exact = model(**given, mode="tensor")
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = model(**given, mode="tensor")
+        total, _ = model.parse_losses(model(**given, mode="loss"))
+    total.backward()
+    assert (rough.float() - exact).abs().max() < 0.05
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("aggregator", AGGREGATORS, ids=lambda config: config["type"])
 def test_every_aggregator_trains_and_predicts(aggregator):
     model = build(aggregator)
     losses = model(**batch(), mode="loss")
