@@ -19,7 +19,7 @@ from gigakit.engine.label_data import PARTS
 from gigakit.engine.run_data import fill_in, prepare
 from gigakit.nn.weights import compare_weights
 from gigakit.registry import DATASETS, FUNCTIONS, METRICS, OBJECTIVES
-from gigakit.tasks.inference import choose_device
+from gigakit.tasks.inference import choose_device, inference
 from gigakit.tasks.slide_predictions import predict_slides, write_predictions
 
 LOGGER = logging.getLogger(__name__)
@@ -80,7 +80,9 @@ def evaluate(
     loader = _loader(values[PARTS[split]])
     place = choose_device(device)
     model = _model(values["model"], weights).to(place)
-    predictions = predict_slides(model, loader)
+    precision = (values.get("optim_wrapper") or {}).get("precision", "fp32")
+    with inference(place, precision):
+        predictions = predict_slides(model, loader)
     dataset: Any = loader.dataset
     run = weights.parent.parent if weights.parent.name == FOLDER else weights.parent
     path = out or run / f"predictions-{split}.csv"

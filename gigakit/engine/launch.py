@@ -108,10 +108,12 @@ def attention_notes(values: dict[str, Any], prepared: Prepared) -> list[str]:
     """Say what the slide encoder's attention does on the longest sequence it will see."""
     if not isinstance(prepared, PreparedFeatures):
         return []
-    attention = values["model"].get("encoder", {}).get("attention")
+    model = values["model"]
+    encoder = model.get("encoder") or model.get("aggregator", {}).get("encoder") or {}
+    attention = encoder.get("attention")
     if attention is None or not prepared.lengths:
         return []
-    hidden = values["model"].get("mask_ratio", 0.0)
+    hidden = model.get("mask_ratio", 0.0)
     tokens = 1 + max(1, int(max(prepared.lengths) * (1 - hidden)))
     return [f"the encoder sees at most {tokens} tokens: {_describe(attention, tokens)}"]
 
