@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gigakit.cli.evaluation import Asked, Cohort, announce, numbers_of, read_cohort, show
 from gigakit.core.errors import GigakitError
@@ -42,6 +42,7 @@ def evaluate_recipe(
         GigakitError: a run failed; the card is of the others.
     """
     from gigakit.ablation.fold_plan import target_of
+    from gigakit.engine.label_data import label_columns
     from gigakit.tasks.evaluation.card_files import write_card
     from gigakit.tasks.evaluation.few_shot import few_shot
     from gigakit.tasks.evaluation.shots_page import shots_table, write_shots
@@ -49,7 +50,7 @@ def evaluate_recipe(
     told = target_of(asked.model, overrides)
     asked = dataclasses.replace(
         asked,
-        columns=asked.columns or columns_of(told.get("columns")),
+        columns=asked.columns or tuple(label_columns(told, asked.labels)),
         kind=asked.kind or told.get("kind"),
         patient=told.get("patient_column") or asked.patient,
     )
@@ -138,8 +139,3 @@ class RecipeRuns:
             notes=[*unfinished, *self.cohort.notes],
             facts=facts,
         )
-
-
-def columns_of(given: Any) -> tuple[str, ...]:
-    """Return a recipe's label columns, one or several."""
-    return (given,) if isinstance(given, str) else tuple(given or ())

@@ -41,7 +41,7 @@ def fill_in_labels(values: dict[str, Any], folder: Path) -> list[str]:
     target = {key: value for key, value in values["target"].items() if value is not None}
     data = read_slide_labels(
         table,
-        _columns(target, table),
+        label_columns(target, table),
         kind=target.get("kind"),
         patient=target.get("patient_column", "patient_id"),
     )
@@ -85,8 +85,16 @@ def _table(values: dict[str, Any]) -> Path:
     return Path(values["labels"])
 
 
-def _columns(target: dict[str, Any], table: Path) -> list[str]:
-    """Return the label columns: those named, or of several labels all that are nothing else."""
+def label_columns(target: dict[str, Any], table: Path) -> list[str]:
+    """Return the label columns: those named, or of several labels all that are nothing else.
+
+    Args:
+        target: of the recipe.
+        table: of labels.
+
+    Raises:
+        ConfigError: none is named, and the task is not multi-label.
+    """
     given = target.get("columns")
     if given:
         return [given] if isinstance(given, str) else list(given)
