@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 from sklearn import metrics
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from gigakit.core.errors import ConfigError
 from gigakit.tasks.probes.knn import knn_probabilities
 from gigakit.tasks.probes.labelled import LabelledFeatures
-from gigakit.tasks.probes.linear import linear_probe
+from gigakit.tasks.probes.linear import STRENGTHS, linear_probe
 from gigakit.tasks.probes.scores import differences, scores, scores_with_intervals
 
 
@@ -71,6 +74,23 @@ def test_the_test_tiles_decide_nothing():
     one, two = linear_probe(data), linear_probe(other)
     assert one.strength == two.strength
     np.testing.assert_array_equal(one.probabilities, two.probabilities)
+
+
+@pytest.mark.parametrize("seed", [1, 4])
+def test_the_regularisation_is_that_of_least_log_loss(seed):
+    data = labelled(noise=6.0, seed=seed)
+    train, val = data.part("train"), data.part("val")
+    losses = {}
+    for strength in STRENGTHS:
+        model = make_pipeline(
+            StandardScaler(),
+            LogisticRegression(C=strength, class_weight="balanced", max_iter=2000),
+        ).fit(data.features[train], data.labels[train])
+        found = model.predict_proba(data.features[val]).astype(np.float64)
+        losses[strength] = metrics.log_loss(data.labels[val], found / found.sum(1, keepdims=True))
+    best = min(losses, key=losses.get)
+    assert STRENGTHS[0] < best < STRENGTHS[-1]
+    assert linear_probe(data).strength == best
 
 
 def test_a_class_that_training_lacks_has_no_probability():
