@@ -13,7 +13,18 @@ from gigakit import __version__
 from gigakit.cli import app
 from gigakit.core.errors import SomeSlidesFailedError
 
-COMMANDS = ("train", "ablate", "tile", "embed", "probe", "sample", "list", "config", "doctor")
+COMMANDS = (
+    "train",
+    "test",
+    "ablate",
+    "tile",
+    "embed",
+    "probe",
+    "sample",
+    "list",
+    "config",
+    "doctor",
+)
 LIGHT = (
     ("--help",),
     ("--version",),
@@ -22,6 +33,7 @@ LIGHT = (
     ("config", "check", "gigapath_slide"),
     ("config", "show", "gigapath_slide"),
     ("train", "--help"),
+    ("test", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
 )
