@@ -6,7 +6,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +18,7 @@ from gigakit.cli.options import Overrides
 if TYPE_CHECKING:
     from gigakit.ablation.axes import Axis, Choice
     from gigakit.ablation.plan import Plan
+    from gigakit.ablation.ready import ReadyAblation
     from gigakit.core.catalogue import Catalogue
 
 DEFAULT_RECIPE = "gigapath_slide"
@@ -158,12 +159,7 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
         ready = ready_ablation(loaded.values, axes)
         if not chosen and options.axis is None and options.listed is None:
             chosen = dict(ready.axes)
-        options = replace(
-            options,
-            seeds=options.seeds or ready.seeds,
-            mode=options.mode or ablate_flags.ModeName(ready.mode),
-        )
-        _ablate(options, axes, chosen, catalogue)
+        _ablate(options, axes, chosen, catalogue, ready)
 
     ablate.__doc__ = _ablate.__doc__
     ablate.__signature__ = ablate_flags.with_axes(  # type: ignore[attr-defined]
@@ -173,7 +169,11 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
 
 
 def _ablate(
-    options: Options, axes: Mapping[str, Axis], given: Mapping[str, str], catalogue: Catalogue
+    options: Options,
+    axes: Mapping[str, Axis],
+    given: Mapping[str, str],
+    catalogue: Catalogue,
+    ready: ReadyAblation,
 ) -> None:
     """Train every cell at the same budget and data order; print and write one table.
 
@@ -183,13 +183,14 @@ def _ablate(
     from gigakit.core.errors import WorkDirError
 
     _check_cluster(options)
-    mode = ablate_flags.chosen_mode(options.mode, options.listed, [*given, *(options.axis or ())])
+    asked = options.mode or ablate_flags.ModeName(ready.mode)
+    mode = ablate_flags.chosen_mode(asked, options.listed, [*given, *(options.axis or ())])
     choices = _choices(options, axes, given, catalogue)
     plan = make_plan(
         options.config,
         choices,
         overrides=options.overrides or (),
-        seeds=options.seeds,
+        seeds=options.seeds or ready.seeds,
         out=options.out,
         mode=mode,
         baseline=options.baseline,

@@ -13,9 +13,11 @@ import typer
 from gigakit import __version__
 from gigakit.cli import (
     ablate,
+    compare,
     config,
     doctor,
     embed,
+    evaluate,
     export,
     new,
     pack,
@@ -23,6 +25,7 @@ from gigakit.cli import (
     probe,
     report,
     sample,
+    test,
     tile,
     train,
 )
@@ -48,7 +51,7 @@ _PANELS = {
         "tile": "Find tissue, lay out tiles, draw an overview of each slide.",
         "embed": "Embed tiles and, with a published encoder, slides.",
         "pack": "Pack features or tiles into few large files.",
-        "report": "Write a page of all slides; tissue and tiles for QuPath.",
+        "report": "Write the page of a cohort, or of an ablation.",
         "sample": "Fetch the sample slide (2 MB) once.",
     },
     "Training": {
@@ -58,6 +61,9 @@ _PANELS = {
     "Evaluation": {
         "ablate": "Train cells of an ablation alike, and compare them.",
         "probe": "Compare frozen tile encoders on labelled tiles.",
+        "test": "Predict a split of a slide-level task by a checkpoint.",
+        "evaluate": "Cross-validate a slide-level task: numbers with intervals.",
+        "compare": "Compare evaluated models on the same draws of patients.",
     },
     "Configs and components": {
         "list": "List recipes and components, or tell all of one.",
@@ -132,7 +138,10 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "train": train.train,
         "export": export.export,
         "ablate": _ablate_command(arguments),
+        "test": test.predict_split,
         "probe": probe.probe,
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
         "list": listing.list_components,
         "new": new.new,
         "doctor": doctor.doctor,

@@ -15,6 +15,7 @@ from gigakit.core.errors import SomeSlidesFailedError
 
 COMMANDS = (
     "train",
+    "test",
     "ablate",
     "tile",
     "embed",
@@ -36,6 +37,7 @@ LIGHT = (
     ("list", "axis"),
     ("new", "--help"),
     ("train", "--help"),
+    ("test", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
 )
