@@ -70,7 +70,7 @@ def test_every_cell_of_a_tiny_form_trains(name, tiles, stores, tmp_path, monkeyp
 @pytest.mark.parametrize(
     ("section", "told"),
     [
-        ({"axes": {"atention": None}}, "did you mean 'attention'"),
+        ({"axes": {"attentions": None}}, "did you mean 'attention'"),
         ({"axes": ["attention"]}, "write dict"),
         ({"axes": {"attention": None}, "seeds": 0}, "write dict"),
         ({"axes": {"attention": None}, "mode": "random"}, "write dict"),
