@@ -264,6 +264,8 @@ def _run(plan: Plan, options: Options) -> None:
     def announce(line: str) -> None:
         typer.echo(line, err=True)
 
+    # refused before anything is written
+    slots = [] if options.slurm else _slots(options)
     command = ["gigakit", *sys.argv[1:]]
     note_command(plan.out, command)
     for warning in find_sharing(plan).warnings():
@@ -276,7 +278,6 @@ def _run(plan: Plan, options: Options) -> None:
             plan, jobs=options.jobs, options=options.slurm_options or (), announce=announce
         )
     else:
-        slots = _slots(options)
         announce(f"{plan.size}, {describe_slots(slots)}; baseline {plan.baseline}")
         failed = run_plan(plan, announce=announce, slots=slots)
     comparison = write_report(plan, command)

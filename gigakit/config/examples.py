@@ -59,8 +59,11 @@ class Use:
 
 
 def all_uses() -> list[Use]:
-    """Return every component that a recipe names, cells of its ablation included."""
-    known = recipes()
+    """Return every component that a recipe names, cells of its ablation included.
+
+    Ready ablations are left out: they hold what the recipes they vary hold.
+    """
+    known = {name: path for name, path in recipes().items() if not _is_ready_ablation(name)}
     found: list[Use] = []
     for name in (*_FIRST, *(name for name in known if name not in _FIRST)):
         reading = read_config(known[name])
@@ -68,6 +71,10 @@ def all_uses() -> list[Use]:
             origin = reading.origins.get(f"{key}.type") or reading.origins.get(key)
             found.append(Use(name, key, place, value, origin or str(known[name]), cell))
     return found
+
+
+def _is_ready_ablation(name: str) -> bool:
+    return "ablations" in name.split("/")
 
 
 def example_config(component: Component, uses: Sequence[Use], catalogue: Catalogue) -> str | None:

@@ -117,7 +117,10 @@ def _files(prepared: PreparedFeatures | PreparedTiles) -> Iterable[Path]:
         return {path if path.is_file() else path.parent for path in named}
     if prepared.slide_ids:
         return {folder / f"{slide_id}.h5" for slide_id in prepared.slide_ids}
-    return {path for path in folder.rglob("*") if path.is_file()} if folder.is_dir() else {folder}
+    if folder.is_dir():
+        return {path for path in folder.rglob("*") if path.is_file()}
+    # the dataset tells of a folder that is not there
+    return {folder} if folder.is_file() else ()
 
 
 def _ends(file: Path, size: int) -> tuple[bytes, bytes]:

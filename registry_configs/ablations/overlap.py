@@ -9,4 +9,4 @@ Run     gigakit ablate ablations/overlap
 
 _base_ = ["../gigapath_slide.py"]
 
-ablate = dict(axes=dict(overlap=None, placing=None), mode="one-at-a-time", seeds=3)
+ablate = dict(axes=dict(overlap=None, tiler="GridTiler,JitteredTiler"), mode="one-at-a-time", seeds=3)

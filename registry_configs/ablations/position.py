@@ -9,4 +9,4 @@ Run     gigakit ablate ablations/position
 
 _base_ = ["../gigapath_slide.py"]
 
-ablate = dict(axes=dict(position_temperature=None, position_cells=None), mode="one-at-a-time", seeds=3)
+ablate = dict(axes=dict(wavelengths=None, whole_cells=None), mode="one-at-a-time", seeds=3)

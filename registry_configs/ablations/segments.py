@@ -1,4 +1,4 @@
-"""How many scales of dilated attention? Five, three, or the shortest alone.
+"""Segments and dilation ratios: five scales, three, the shortest alone, no dilation, steeper.
 
 Paper   LongNet (Ding et al. 2023), section 2.2; Prov-GigaPath has five.
 Input   the sample slide, or --set cohort=slides.csv.

@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from gigakit.ablation.axes import choose, recipe_axes
+from gigakit.ablation.kind_axes import all_axes
 from gigakit.ablation.plan import make_plan, with_sample_section
 from gigakit.ablation.ready import ready_ablation
 from gigakit.ablation.report import write_report
 from gigakit.ablation.run_state import note_start
 from gigakit.config import apply_section, load_config, recipes
+from gigakit.core.catalogue import Catalogue
 from gigakit.core.errors import ConfigError
 from gigakit.engine.launch import launch
 
+CATALOGUE = Catalogue()
 READY = sorted(
     name.removeprefix("ablations/") for name in recipes() if name.startswith("ablations/")
 )
@@ -51,9 +54,9 @@ def test_every_cell_of_a_tiny_form_trains(name, tiles, stores, tmp_path, monkeyp
     recipe = f"tiny/ablations/{name}"
     own = (f"tiles={tiles}", FEW[0]) if name.startswith("tile_") else (f"out={stores}", *FEW)
     values = load_config(recipe, with_sample_section(recipe, own)).values
-    axes = recipe_axes(values)
+    axes = all_axes(values, CATALOGUE)
     ready = ready_ablation(values, axes)
-    choices = [choose(axes[axis], text) for axis, text in ready.axes.items()]
+    choices = [choose(axes[axis], text, CATALOGUE) for axis, text in ready.axes.items()]
     plan = make_plan(recipe, choices, overrides=own, mode=ready.mode, out=tmp_path / "out")
     assert len(plan.cells) > 1
     plan.write()

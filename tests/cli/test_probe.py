@@ -100,7 +100,9 @@ def test_a_run_an_export_and_a_config_with_weights_are_one_encoder(call, data, r
         "untrained mine/1 step 3",
     ]  # fmt: skip
     linear = [one["linear"] for one in found.values()]
-    assert linear[0] == linear[1] == linear[2] == linear[3] != linear[4]
+    assert linear[0] == linear[1] == linear[2] == linear[3]
+    ranks = [one["health"]["RankMe"] for one in found.values()]
+    assert ranks[0] == ranks[1] == ranks[2] == ranks[3] != ranks[4]
     code, out, _ = call(*data, "--weights", str(whole), "--json")
     assert scored(out)["step-00000003"]["linear"] == linear[0]
 

@@ -54,15 +54,9 @@ ablation = dict(
                 "model.encoder.attention.segment_lengths": [1024],
                 "model.encoder.attention.dilation_ratios": [1],
             },
+            undilated={"model.encoder.attention.dilation_ratios": [1, 1, 1, 1, 1]},
+            steeper={"model.encoder.attention.dilation_ratios": [1, 3, 9, 27, 81]},
         )
-    ),
-    ratios=dict(
-        key="model.encoder.attention.dilation_ratios",
-        cells=dict(
-            published=[1, 2, 4, 8, 16],
-            none=[1, 1, 1, 1, 1],
-            threefold=[1, 3, 9, 27, 81],
-        ),
     ),
     merge=dict(key="model.encoder.attention.merge", values=["lse", "mean"]),
     merge_gradient=dict(
@@ -71,24 +65,11 @@ ablation = dict(
     head_offsets=dict(
         key="model.encoder.attention.head_offsets", values=["block", "modulo", "none"]
     ),
-    position_temperature=dict(
+    wavelengths=dict(
         key="model.encoder.position.temperature", values=[30.0, 300.0, 10_000.0]
     ),
-    position_cells=dict(  # whole cells as in the published table, or places of overlapping tiles
-        key="model.encoder.position.quantize", cells=dict(fractions=False, whole=True)
+    whole_cells=dict(  # whole cells as in the published table, or places of overlapping tiles
+        key="model.encoder.position.quantize", cells=dict(no=False, yes=True)
     ),
     overlap=dict(key="preparation.tiler.overlap", values=[0.0, 0.25, 0.5]),
-    placing=dict(
-        key="preparation.tiler",
-        cells=dict(grid=dict(type="GridTiler"), jittered=dict(type="JitteredTiler")),
-    ),
-    segmenter=dict(
-        key="preparation.segmenter",
-        cells=dict(
-            otsu=dict(type="OtsuSegmenter"),
-            saturation_otsu=dict(type="SaturationOtsuSegmenter"),
-            hsv=dict(type="HsvRangeSegmenter"),
-            clam=dict(type="ClamSegmenter"),
-        ),
-    ),
 )

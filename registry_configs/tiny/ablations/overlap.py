@@ -9,4 +9,4 @@ Run     gigakit ablate tiny/ablations/overlap
 
 _base_ = ["../slide.py"]
 
-ablate = dict(axes=dict(overlap=None, placing=None), mode="one-at-a-time")
+ablate = dict(axes=dict(overlap=None, tiler="GridTiler,JitteredTiler"), mode="one-at-a-time")

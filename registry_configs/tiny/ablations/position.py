@@ -10,4 +10,4 @@ Run     gigakit ablate tiny/ablations/position
 
 _base_ = ["../slide.py"]
 
-ablate = dict(axes=dict(position_temperature=None, position_cells=None), mode="one-at-a-time")
+ablate = dict(axes=dict(wavelengths=None, whole_cells=None), mode="one-at-a-time")

@@ -9,4 +9,9 @@ Run     gigakit ablate tiny/ablations/segmenter
 
 _base_ = ["../slide.py"]
 
-ablate = dict(axes=dict(segmenter=None))
+# CLAM's least piece of tissue, 1.64 mm², is the whole sample
+ablate = dict(
+    axes=dict(
+        segmenter="OtsuSegmenter,SaturationOtsuSegmenter,HsvRangeSegmenter,ClamSegmenter(min_tissue_mm2=0.1)"
+    )
+)

@@ -1,4 +1,4 @@
-"""How many scales of dilated attention? Five, three, or the shortest alone. In small.
+"""Segments and dilation ratios: five scales, three, the shortest alone, no dilation, steeper. In small.
 
 Paper   as ablations/segments, with the network of tiny/slide.
 Input   the sample slide.
