@@ -17,9 +17,10 @@ import pytest
 
 # blocks of commands have no language; outputs are marked text
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-RUN_BY_CI = ("python3 -m venv", "gigakit ablate", "source ")
+RUN_BY_CI = ("python3 -m venv", "gigakit ablate --attention dilated,flash", "source ")
 # what makes a command small enough for a test
 SMALLER = {
+    "gigakit train gigapath_slide --dry-run": (),
     "gigakit train gigapath_tile": (
         "--set", "train_cfg.max_steps=1", "--set", "model.encoder.depth=1",
     ),
@@ -27,6 +28,7 @@ SMALLER = {
         "--set", "train_cfg.max_steps=1", "--set", "model.encoder.depth=1",
         "--set", "model.decoder.depth=1",
     ),
+    "gigakit ablate": ("--probe-steps", "1"),
     "tensorboard": ("--inspect",),
 }  # fmt: skip
 
