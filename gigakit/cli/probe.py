@@ -49,6 +49,12 @@ def probe(
     tokens: Annotated[
         str, typer.Option("--tokens", help="cls, or cls+mean: with the mean patch token.")
     ] = "cls",
+    input_px: Annotated[
+        int | None,
+        typer.Option(
+            "--input-px", min=8, help="Side that tiles are resized to; default the encoder's own."
+        ),
+    ] = None,
     enlarge: Annotated[
         bool, typer.Option("--enlarge", help="Enlarge tiles smaller than the encoder's input.")
     ] = False,
@@ -85,7 +91,9 @@ def probe(
     tiles = read_collection(data, table=table, root=root, split_by=split_by, seed=seed)
 
     def builder(choice: EncoderChoice | None) -> Callable[[], TileEncoder]:
-        return lambda: _build(choice, tokens, device, precision, enlarge=enlarge, seed=seed)
+        return lambda: _build(
+            choice, tokens, device, precision, input_px=input_px, enlarge=enlarge, seed=seed
+        )
 
     for warning in tiles.warnings:
         _announce(f"warning: {warning}")
@@ -109,6 +117,7 @@ def _build(
     device: str | None,
     precision: str,
     *,
+    input_px: int | None,
     enlarge: bool,
     seed: int,
 ) -> TileEncoder:
@@ -118,7 +127,13 @@ def _build(
     if choice is None:
         return ColourTexture()
     return FrozenEncoder(
-        choice, tokens=tokens, device=device, precision=precision, enlarge=enlarge, seed=seed
+        choice,
+        tokens=tokens,
+        device=device,
+        precision=precision,
+        enlarge=enlarge,
+        seed=seed,
+        input_px=input_px,
     )
 
 

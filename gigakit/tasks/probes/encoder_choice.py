@@ -38,6 +38,8 @@ class EncoderChoice:
         deviation: per channel, divided by.
         read: returns its tensors; ``None`` leaves it as seeded.
         weights: the file they come from.
+        input_px: side of the images that it was made or validated for; ``None`` is the encoder's
+            ``image_size``.
     """
 
     name: str
@@ -46,6 +48,7 @@ class EncoderChoice:
     deviation: tuple[float, ...] = IMAGENET_DEVIATION
     read: Callable[[], Mapping[str, Tensor]] | None = None
     weights: Path | None = None
+    input_px: int | None = None
 
 
 def choice_of_config(values: Mapping[str, Any], name: str, where: Path) -> EncoderChoice:
@@ -66,7 +69,8 @@ def choice_of_config(values: Mapping[str, Any], name: str, where: Path) -> Encod
         backbone: Any = BACKBONES.get(config["type"])
         if "images" in inspect.signature(backbone.forward).parameters:
             mean, deviation = _normalisation(values, place)
-            return EncoderChoice(name, dict(config), mean, deviation)
+            size = _input_px(values, place)
+            return EncoderChoice(name, dict(config), mean, deviation, input_px=size)
     raise ConfigError(
         "holds no tile encoder",
         where=where,
@@ -138,6 +142,16 @@ def _candidates(
             found = found.get(key) if isinstance(found, Mapping) else None
         if isinstance(found, Mapping) and "type" in found:
             yield place, found
+
+
+def _input_px(values: Mapping[str, Any], place: tuple[str, ...]) -> int | None:
+    """Return the side of images in use, or of those that training was probed on."""
+    around = (values.get(place[0]) if len(place) > 1 else values) or {}
+    used = around.get("transform") or {}
+    loader = values.get("val_dataloader") or {}
+    probed = (loader.get("dataset") or {}).get("transform") or {}
+    size: int | None = used.get("crop_px") or probed.get("size_px")
+    return size
 
 
 def _normalisation(

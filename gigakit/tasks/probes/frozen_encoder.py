@@ -34,8 +34,8 @@ class TileEncoder(Protocol):
 class FrozenEncoder:
     """A network with its weights.
 
-    Tiles are resized so that their shorter side is the encoder's ``image_size``, and their centre
-    is taken, as in eva's protocol.
+    Tiles are resized so that their shorter side is the encoder's input, and their centre is taken,
+    as in eva's protocol.
 
     Args:
         choice: which.
@@ -44,6 +44,7 @@ class FrozenEncoder:
         precision: ``fp32``, ``bf16``, ``fp16`` or ``auto``.
         enlarge: tiles smaller than the encoder's input are enlarged instead of refused.
         seed: of an encoder without weights.
+        input_px: side of the input; by default the choice's, else the encoder's ``image_size``.
 
     Raises:
         ConfigError: there is no such device, precision or kind of tokens.
@@ -59,6 +60,7 @@ class FrozenEncoder:
         precision: str = "auto",
         enlarge: bool = False,
         seed: int = 0,
+        input_px: int | None = None,
     ) -> None:
         if tokens not in KINDS:
             raise ConfigError(f"got '{tokens}'", where="tokens", fix=f"choose {' or '.join(KINDS)}")
@@ -67,10 +69,11 @@ class FrozenEncoder:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.encoder = _built(choice, seed, self.device)
-        self.image_size = int(getattr(self.encoder, "image_size", _IMAGE_SIZE))
+        own = getattr(self.encoder, "image_size", _IMAGE_SIZE)
+        self.input_px = int(input_px or choice.input_px or own)
         self._transform = EvaluationTransform(
-            resize_px=self.image_size,
-            crop_px=self.image_size,
+            resize_px=self.input_px,
+            crop_px=self.input_px,
             mean=choice.mean,
             deviation=choice.deviation,
         )
@@ -114,10 +117,10 @@ class FrozenEncoder:
 
     def _images(self, pixels: Sequence[np.ndarray]) -> Tensor:
         for tile in pixels:
-            if min(tile.shape[:2]) < self.image_size and not self.enlarge:
+            if min(tile.shape[:2]) < self.input_px and not self.enlarge:
                 raise ConfigError(
                     f"a tile has {tile.shape[1]} x {tile.shape[0]} px, "
-                    f"the encoder takes {self.image_size}",
+                    f"the encoder takes {self.input_px}",
                     where=self.name,
                     fix="give larger tiles, or --enlarge to enlarge them",
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,6 +99,25 @@ def test_tiles_are_embedded_as_the_network_does(tmp_path):
     np.testing.assert_array_equal(frozen.seen(tiles[0]), tiles[0])
     only = FrozenEncoder(chosen, device="cpu", precision="fp32").embed(tiles)
     np.testing.assert_allclose(only, expected[:, :12], atol=2e-5)
+
+
+def test_the_input_is_what_the_encoder_was_made_or_validated_for(tmp_path):
+    vit = {**VIT, "image_size": 16}
+    told = {
+        "model": {"encoder": vit},
+        "val_dataloader": {"dataset": {"transform": {"size_px": 32}}},
+    }
+    assert choice_of_config(told, "mine", tmp_path).input_px == 32
+    used = {"encoder": vit, "transform": {"resize_px": 48, "crop_px": 24}}
+    assert choice_of_config(used, "mine", tmp_path).input_px == 24
+    bare = choice_of_config({"encoder": vit}, "mine", tmp_path)
+    sides = {
+        None: FrozenEncoder(bare, device="cpu"),
+        24: FrozenEncoder(replace(bare, input_px=24), device="cpu"),
+        8: FrozenEncoder(replace(bare, input_px=24), device="cpu", input_px=8),
+    }
+    tile = drawn.draw(0, 0, side=64)
+    assert [one.seen(tile).shape[0] for one in sides.values()] == [16, 24, 8]
 
 
 def test_larger_tiles_are_shrunk_and_smaller_ones_refused(tmp_path):
