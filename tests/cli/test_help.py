@@ -20,6 +20,8 @@ COMMANDS = (
     "tile",
     "embed",
     "probe",
+    "evaluate",
+    "compare",
     "sample",
     "list",
     "config",
@@ -40,6 +42,8 @@ LIGHT = (
     ("test", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
+    ("evaluate", "--help"),
+    ("compare", "--help"),
 )
 
 
