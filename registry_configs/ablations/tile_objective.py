@@ -3,7 +3,7 @@
 Paper   Prov-GigaPath's own comparison: DINOv2, SimCLR, MAE. Here small enough for a CPU: a ViT of
         four blocks of 128, views of 112 px that keep the size of cells.
 Input   stored tiles, --set tiles=DIR, and labelled ones to score on, --set labelled=...
-Cost    12 TFLOP a run, two to five minutes on a core; 15 runs.
+Cost    6 TFLOP a run, one to three minutes on a core; 15 runs.
 Expect  docs/tile_pretraining.md has the table on EBHI-Seg.
 Run     gigakit ablate ablations/tile_objective --set tiles=DIR \\
             --set "labelled=dict(root='DIR', table='labels.csv')"
@@ -38,7 +38,7 @@ train_dataloader = dict(
         )
     ),
 )
-train_cfg = dict(epochs=8, steps_per_epoch=25, val_interval_steps=50)
+train_cfg = dict(epochs=4, steps_per_epoch=25, val_interval_steps=50)
 optim_wrapper = dict(
     optimizer=dict(lr=1e-3),
     paramwise_cfg=dict(layer_decay=1.0, patch_embed_lr=1.0),
@@ -70,9 +70,9 @@ ablation = dict(
     _delete_=True,
     objective=dict(
         sets=dict(
-            dino={"model.losses": [_dino], "train_cfg.epochs": 8} | _without_masks,
-            dino_ibot={"model.losses": [_dino, _ibot], "train_cfg.epochs": 8},
-            dino_ibot_koleo={"train_cfg.epochs": 8},
+            dino={"model.losses": [_dino], "train_cfg.epochs": 4} | _without_masks,
+            dino_ibot={"model.losses": [_dino, _ibot], "train_cfg.epochs": 4},
+            dino_ibot_koleo={"train_cfg.epochs": 4},
             simclr={
                 "model": dict(
                     _keep_=["encoder", "data_preprocessor"],
@@ -81,7 +81,7 @@ ablation = dict(
                     loss=dict(type="SimClrLoss", temperature=0.2),
                 ),
                 "train_dataloader.dataset.views.local_count": 0,
-                "train_cfg.epochs": 14,
+                "train_cfg.epochs": 7,
             }
             | _without_teacher,
             mae={
@@ -93,7 +93,7 @@ ablation = dict(
                 ),
                 "train_dataloader.dataset.views.global_count": 1,
                 "train_dataloader.dataset.views.local_count": 0,
-                "train_cfg.epochs": 59,
+                "train_cfg.epochs": 30,
             }
             | _without_teacher
             | {
