@@ -7,10 +7,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
 
 from gigakit.cli.probe_encoders import choose_encoders
 from gigakit.core.assets import FOLDER, SUFFIX, card_of
 from gigakit.core.files import write_text
+from gigakit.nn.position_interpolation import interpolate_positions
 from gigakit.tasks.own_encoder import write_own_encoder
 from gigakit.tasks.probes.encoder_choice import encoder_tensors
 
@@ -24,6 +29,19 @@ Encoder `{encoder}`, tiles by `{transform}`.
 
 Config, data list, log, and figures with intervals: TO BE WRITTEN.
 """
+
+
+def _for_crops(
+    encoder: dict[str, Any], state: Mapping[str, Tensor], crop_px: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Resize learned positions once, as every forward pass of larger crops would."""
+    sized = {**encoder, "image_size": crop_px}
+    side = crop_px // encoder["patch_size"]
+    mode = encoder.get("interpolation", "offset")
+    return sized, {
+        **state,
+        "pos_embed": interpolate_positions(state["pos_embed"], side, side, mode),
+    }
 
 
 def main() -> None:
@@ -45,6 +63,7 @@ def main() -> None:
     said = {"trained_on": arguments.trained_on, "licence": arguments.licence}
     path = FOLDER / f"{arguments.name}{SUFFIX}"
     state = encoder_tensors(choice.read(), choice.weights)
+    encoder, state = _for_crops(encoder, state, arguments.crop_px)
     write_own_encoder(state, path, encoder=encoder, transform=transform, **said)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     if not card_of(path).exists():

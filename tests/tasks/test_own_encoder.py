@@ -190,3 +190,21 @@ def test_the_tool_makes_the_file_and_a_card(shipped, tmp_path, monkeypatch, repo
     assert complaints(second) == ["card's text"]
     assert read_own_encoder(second).encoder == ENCODER
     assert "fill it in" in capsys.readouterr().out
+
+
+def test_the_tool_resizes_positions_as_larger_crops_would(shipped, monkeypatch, repository, capsys):
+    path, built = shipped
+    monkeypatch.setattr(
+        sys, "argv",
+        ["ship_encoder", str(path), "--name", "third", "--resize-px", "64", "--crop-px", "64",
+         "--trained-on", "nothing"],
+    )  # fmt: skip
+    runpy.run_path(str(repository / "tools/ship_encoder.py"), run_name="__main__")
+    third = assets.own_encoders()["third"]
+    own = read_own_encoder(third)
+    assert own.encoder == {**ENCODER, "image_size": 64}
+    encoder = load_encoder(functools.partial(BACKBONES.build, own.encoder), third)
+    images = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(images), built(images), rtol=0, atol=5e-3)
+    assert "0.0 MB" in capsys.readouterr().out

@@ -17,9 +17,11 @@ preparation = dict(
     ],
     quality_limits={},
     transform=dict(type="EvaluationTransform", resize_px=256, crop_px=224),
-    encoder=dict(type="VisionTransformer", width=192, depth=4, heads=3),
-    weights=None,  # None: a small seeded network stands in until a pretrained one ships
-    seed=0,
+    encoder=dict(
+        type="VisionTransformer", image_size=224, patch_size=16, width=192, depth=6, heads=3
+    ),
+    weights="gigakit-tiny",  # gigakit's own small encoder; a file's path, or None: untrained
+    seed=0,  # of an untrained one
 )
 
 train_dataloader = dict(
