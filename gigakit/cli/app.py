@@ -6,7 +6,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,7 @@ from gigakit.cli import (
     doctor,
     embed,
     export,
+    new,
     pack,
     plan,
     probe,
@@ -26,6 +27,7 @@ from gigakit.cli import (
     train,
 )
 from gigakit.cli import list as listing
+from gigakit.cli.completion import completed_words
 from gigakit.cli.libgl import explain_import_error
 from gigakit.core.errors import (
     EXIT_FAILED,
@@ -39,6 +41,31 @@ from gigakit.core.errors import (
 from gigakit.core.launcher import environment_rank
 
 _DEBUG = "--debug"
+# the commands as ``--help`` shows them: by what they are for, one line of 80 columns each
+_PANELS = {
+    "Slides and tiles": {
+        "plan": "Estimate tiles, bytes and hours before starting.",
+        "tile": "Find tissue, lay out tiles, draw an overview of each slide.",
+        "embed": "Embed tiles and, with a published encoder, slides.",
+        "pack": "Pack features or tiles into few large files.",
+        "report": "Write a page of all slides; tissue and tiles for QuPath.",
+        "sample": "Fetch the sample slide (2 MB) once.",
+    },
+    "Training": {
+        "train": "Train a recipe; what it needs is prepared first, once.",
+        "export": "Write the weights of a run as safetensors.",
+    },
+    "Evaluation": {
+        "ablate": "Train cells of an ablation alike, and compare them.",
+        "probe": "Compare frozen tile encoders on labelled tiles.",
+    },
+    "Configs and components": {
+        "list": "List recipes and components, or tell all of one.",
+        "config": "Check, show and compare configs.",
+        "new": "Write a component of your own, its test and what tries it.",
+        "doctor": "Check installation, devices, attention, disk and sample.",
+    },
+}
 # what stops every process of a run, for the same reason
 _AGREED = (ConfigError, InterruptedRunError, NonFiniteGradientError, OtherProcessError)
 
@@ -58,7 +85,8 @@ def main(prefix: Sequence[str] = ()) -> NoReturn:
     debug = _DEBUG in arguments
     arguments = [argument for argument in arguments if argument != _DEBUG]
     try:
-        build_app(arguments)(args=arguments, prog_name="gigakit")
+        # where a shell asks what may follow, the line to complete stands in the environment
+        build_app(completed_words() or arguments)(args=arguments, prog_name="gigakit")
     except _AGREED as error:
         # all ranks end alike, and one line is enough
         if environment_rank() != 0 and not debug:
@@ -94,19 +122,29 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         epilog=f"{_DEBUG} shows the traceback of an error.",
     )
     app.callback()(_gigakit)
-    app.command("train")(train.train)
-    app.command("ablate")(_ablate_command(arguments))
-    app.command("plan")(plan.plan)
-    app.command("tile")(tile.tile)
-    app.command("embed")(embed.embed)
-    app.command("probe")(probe.probe)
-    app.command("pack")(pack.pack)
-    app.command("report")(report.report)
-    app.command("export")(export.export)
-    app.command("sample")(sample.sample)
-    app.command("list")(listing.list_components)
-    app.add_typer(config.config_app, name="config", help="Check, show and compare configs.")
-    app.command("doctor")(doctor.doctor)
+    commands: dict[str, Callable[..., Any]] = {
+        "plan": plan.plan,
+        "tile": tile.tile,
+        "embed": embed.embed,
+        "pack": pack.pack,
+        "report": report.report,
+        "sample": sample.sample,
+        "train": train.train,
+        "export": export.export,
+        "ablate": _ablate_command(arguments),
+        "probe": probe.probe,
+        "list": listing.list_components,
+        "new": new.new,
+        "doctor": doctor.doctor,
+    }
+    for panel, lines in _PANELS.items():
+        for name, line in lines.items():
+            if name == "config":
+                app.add_typer(
+                    config.config_app, name=name, help=line, short_help=line, rich_help_panel=panel
+                )
+            else:
+                app.command(name, short_help=line, rich_help_panel=panel)(commands[name])
     return app
 
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigakit.cli.completion import complete_encoder
 from gigakit.cli.executor_options import Shard, TimeLimit, build_executor
-from gigakit.cli.options import Mpp, Out, Overrides
-from gigakit.cli.tile import Recipe, fail_if_slides_failed, report_cohort
+from gigakit.cli.options import AsJson, Mpp, Out, Overrides
+from gigakit.cli.tile import Recipe, fail_if_slides_failed, report_cohorts
 
 if TYPE_CHECKING:
     from gigakit.wsi.executor import Executor
@@ -25,7 +26,11 @@ def embed(
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option("--encoder", help="A published encoder, such as gigapath, or its config."),
+        typer.Option(
+            "--encoder",
+            help="A published encoder, such as gigapath, or its config.",
+            autocompletion=complete_encoder,
+        ),
     ] = None,
     weights: Annotated[
         Path | None,
@@ -71,6 +76,7 @@ def embed(
     precision: Annotated[
         str | None, typer.Option("--precision", help="fp32, bf16, fp16 or auto.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Tile a cohort, embed its tiles and, with a published encoder, its slides.
 
@@ -121,8 +127,7 @@ def embed(
             for count in (workers, len(devices) if len(devices) > 1 else None)
         ]
         results = _embed_slides(values, slides or [], out, mpp, both_stages)
-    for stage, result in results.items():
-        report_cohort(stage, result)
+    report_cohorts(results, as_json=as_json)
     fail_if_slides_failed(*results.values())
 
 

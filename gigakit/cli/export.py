@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gigakit.cli.options import AsJson
 
 
 def export(
@@ -24,6 +27,7 @@ def export(
             "timm's pytorch_model.bin) or dinov2.",
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write the newest valid weights of a run as safetensors, with its config in the metadata.
 
@@ -32,4 +36,8 @@ def export(
     from gigakit.engine.export import export_weights
 
     made = export_weights(source, out, part=part, layout=layout)
-    typer.echo(f"{made.path}: {made.tensors} tensors after step {made.step}")
+    if as_json:
+        found = {"path": str(made.path), "tensors": made.tensors, "step": made.step}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(f"{made.path}: {made.tensors} tensors after step {made.step}")

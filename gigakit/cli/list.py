@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.completion import complete_kind, complete_name
+from gigakit.cli.options import AsJson
 from gigakit.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -16,30 +19,55 @@ if TYPE_CHECKING:
     from gigakit.core.catalogue import Catalogue, Component
     from gigakit.core.kinds import Kind
 
-_RECIPE, _ENCODER = "recipe", "encoder"
+# what can be listed beside components: the kind, and what it is
+FURTHER = {
+    "recipe": "configs to train",
+    "encoder": "configs and weights to embed with",
+    "axis": "what gigakit ablate varies of a recipe",
+    "backend": "ways to compute attention",
+}
 
 
 def list_components(
     kind: Annotated[
-        str | None, typer.Argument(help="Kind of component, such as attention; or recipe, encoder.")
+        str | None,
+        typer.Argument(
+            help="Kind of component, such as attention; or recipe, encoder, axis, backend.",
+            autocompletion=complete_kind,
+        ),
     ] = None,
-    name: Annotated[str | None, typer.Argument(help="One component, in full.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="One component, in full; of an axis, the recipe.", autocompletion=complete_name
+        ),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """List the kinds of component, the components of one kind, or one component in full."""
+    """List the kinds of component, the components of one kind, or one component in full.
+
+    In full means: arguments with their defaults and what they mean, the source in the literature,
+    which recipes use it, and an example config.
+    """
+    from gigakit.cli.list_component import print_component
     from gigakit.core.catalogue import Catalogue
 
     catalogue = Catalogue()
     if kind is None:
         _print_kinds(catalogue, as_json=as_json)
-    elif kind.removesuffix("s") == _RECIPE:
-        _print_recipes(name, as_json=as_json)
-    elif kind.removesuffix("s") == _ENCODER:
-        _print_encoders(name, as_json=as_json)
+    elif further := _further(kind):
+        _PRINTERS[further](name, as_json)
     elif name is None:
         _print_kind(_kind(kind), catalogue, as_json=as_json)
     else:
-        _print_component(_component(name, _kind(kind), catalogue), as_json=as_json)
+        print_component(_component(name, _kind(kind), catalogue), catalogue, as_json=as_json)
+
+
+def _further(label: str) -> str | None:
+    wanted = label.lower()
+    plurals = {"axes": "axis", **{f"{known}s": known for known in FURTHER}}
+    found = plurals.get(wanted, wanted)
+    return found if found in FURTHER else None
 
 
 def _kind(label: str) -> Kind:
@@ -49,8 +77,7 @@ def _kind(label: str) -> Kind:
 
     kind = kind_by_label(label)
     if kind is None:
-        labels = [_RECIPE, _ENCODER, *(known.label for known in KINDS.values())]
-        close = nearest(label, labels)
+        close = nearest(label, [*FURTHER, *(known.label for known in KINDS.values())])
         fix = f"did you mean '{close}'?" if close else "see: gigakit list"
         raise ConfigError(f"'{label}' is no kind of component", where="gigakit list", fix=fix)
     return kind
@@ -70,7 +97,8 @@ def _print_kinds(catalogue: Catalogue, *, as_json: bool) -> None:
     from gigakit.core.kinds import KINDS
 
     names = {kind.label: sorted(catalogue.components(kind.name)) for kind in KINDS.values()}
-    names = {label: found for label, found in names.items() if found} | {_RECIPE: sorted(recipes())}
+    names = {label: found for label, found in names.items() if found}
+    names["recipe"] = sorted(recipes())
     if as_json:
         typer.echo(json.dumps(names, indent=2))
         return
@@ -78,12 +106,13 @@ def _print_kinds(catalogue: Catalogue, *, as_json: bool) -> None:
         kind.label: [c.name for c in catalogue.components(kind.name).values() if _is_ours(c, kind)]
         for kind in KINDS.values()
     }
-    own[_RECIPE] = names[_RECIPE]
+    own["recipe"] = names["recipe"]
     rows = []
     for label, known in names.items():
         more = len(known) - len(own[label])
         listed = [*own[label], f"{more} of mmengine and torch"] if more else own[label]
         rows.append((label, str(len(known)), ", ".join(listed)))
+    rows += [(label, "", what) for label, what in FURTHER.items() if label not in names]
     print_table(("kind", "count", "components"), rows)
 
 
@@ -100,14 +129,14 @@ def _print_kind(kind: Kind, catalogue: Catalogue, *, as_json: bool) -> None:
     print_table((kind.label, "from", "what it is"), rows[::-1])
 
 
-def _print_recipes(name: str | None, *, as_json: bool) -> None:
+def _print_recipes(name: str | None, as_json: bool) -> None:
     from gigakit.config import find_recipe, recipes
 
     known = recipes() if name is None else {name: find_recipe(name)}
-    _print_configs(_RECIPE, known, in_full=name is not None, as_json=as_json)
+    _print_configs("recipe", known, in_full=name is not None, as_json=as_json)
 
 
-def _print_encoders(name: str | None, *, as_json: bool) -> None:
+def _print_encoders(name: str | None, as_json: bool) -> None:
     from gigakit.config import ENCODERS, find_encoder, recipes
     from gigakit.core.assets import own_encoders
 
@@ -116,7 +145,7 @@ def _print_encoders(name: str | None, *, as_json: bool) -> None:
     known = {**own_encoders(), **published}
     if name is not None:
         known = {name: known.get(name) or find_encoder(name)}
-    _print_configs(_ENCODER, known, in_full=name is not None, as_json=as_json)
+    _print_configs("encoder", known, in_full=name is not None, as_json=as_json)
 
 
 def _print_configs(kind: str, known: dict[str, Path], *, in_full: bool, as_json: bool) -> None:
@@ -124,7 +153,8 @@ def _print_configs(kind: str, known: dict[str, Path], *, in_full: bool, as_json:
 
     docs = {key: _doc(path) for key, path in known.items()}
     if as_json:
-        typer.echo(json.dumps({key: {"file": str(known[key]), "doc": docs[key]} for key in known}))
+        found = {key: {"file": str(known[key]), "doc": docs[key]} for key in known}
+        typer.echo(json.dumps(found, indent=2))
     elif not in_full:
         print_table(
             (kind, "what it is"), [(key, doc.partition("\n")[0]) for key, doc in docs.items()]
@@ -145,26 +175,66 @@ def _doc(path: Path) -> str:
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
 
 
-def _print_component(component: Component, *, as_json: bool) -> None:
+def _print_axes(name: str | None, as_json: bool) -> None:
+    from gigakit.ablation.axes import recipe_axes
+    from gigakit.config import find_recipe, load_config, recipes
+    from gigakit.config.writing import value_text
+
+    known = recipes() if name is None else {name: find_recipe(name)}
+    axes = {key: recipe_axes(load_config(path).values) for key, path in known.items()}
     if as_json:
-        typer.echo(json.dumps(asdict(component), indent=2))
+        found = {
+            key: {
+                axis.name: {"flag": axis.flag, "keys": axis.keys, "cells": dict(axis.cells)}
+                for axis in declared.values()
+            }
+            for key, declared in axes.items()
+        }
+        typer.echo(json.dumps(found if name is None else found[name], indent=2))
+    elif name is None:
+        rows = [(key, ", ".join(declared)) for key, declared in axes.items() if declared]
+        print_table(("recipe", "axes"), rows)
+    else:
+        lines = []
+        for axis in axes[name].values():
+            cells = [_cell(label, value_text(value)) for label, value in axis.cells.items()]
+            lines.append((axis.flag, ", ".join(axis.keys), "\n".join(cells)))
+        print_table(("flag", "config key", "values"), lines)
+
+
+def _cell(label: str, text: str) -> str:
+    """Return a cell and what it stands for, where its label does not say so."""
+    return label if text.strip("'\"") == label else f"{label}  {text}"
+
+
+def _print_backends(name: str | None, as_json: bool) -> None:
+    import torch
+
+    from gigakit.core.errors import ConfigError
+    from gigakit.nn.attention.backends import BACKENDS, availability
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    if name is not None and name not in BACKENDS:
+        fix = f"choose from {', '.join(BACKENDS)}"
+        raise ConfigError(f"'{name}' is no attention backend", where="gigakit list", fix=fix)
+    found = {
+        backend: {label: availability(backend, device, dtype) for label, dtype in kinds.items()}
+        for backend in ([name] if name else BACKENDS)
+    }
+    if as_json:
+        typer.echo(json.dumps({"device": device.type, "backends": found}, indent=2))
         return
-    typer.echo(f"{component.name}  ({component.registry}, {component.origin})")
-    typer.echo(f"{component.file}:{component.line}\n")
-    for argument in component.arguments:
-        annotation = f": {argument.annotation}" if argument.annotation else ""
-        typer.echo(
-            f"  {argument.name}{annotation}{_default(argument.default, component, argument.name)}"
-        )
-    if component.open:
-        typer.echo("  ...: further arguments that its source does not name")
-    typer.echo(f"\n{component.docstring}" if component.docstring else "\nno docstring")
+    rows = [
+        (backend, *(reason or "runs" for reason in reasons.values()))
+        for backend, reasons in found.items()
+    ]
+    print_table(("backend", *(f"{label} on {device.type}" for label in kinds)), rows)
 
 
-def _default(default: str | None, component: Component, argument: str) -> str:
-    from gigakit.core.kinds import KINDS
-
-    if default is not None:
-        return f" = {default}"
-    injected = argument in KINDS[component.registry].injected
-    return "  (handed in)" if injected else "  (required)"
+_PRINTERS: dict[str, Callable[[str | None, bool], None]] = {
+    "recipe": _print_recipes,
+    "encoder": _print_encoders,
+    "axis": _print_axes,
+    "backend": _print_backends,
+}

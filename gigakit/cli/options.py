@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gigakit.cli.completion import complete_override
+
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -14,8 +16,10 @@ Overrides = Annotated[
         "--cfg-options",
         metavar="KEY=VALUE",
         help="Override one config value, such as model.mask_ratio=0.5; repeatable.",
+        autocompletion=complete_override,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 Out = Annotated[
     Path | None,
     typer.Option("--out", help="Where stores go; default work_dirs/stores/<cohort>."),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from gigakit.cli.options import AsJson
 
 
 def pack(
@@ -22,6 +25,7 @@ def pack(
     ] = 2000,
     quality: Annotated[int, typer.Option("--quality", min=1, max=100, help="Of the JPEGs.")] = 90,
     seed: Annotated[int, typer.Option("--seed", help="Draws each tile's tar file.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Pack feature files into tar files with an index, for storage slow with many small files.
 
@@ -30,7 +34,7 @@ def pack(
     are read from the slides, and the tar files are WebDataset shards.
     """
     if tiles:
-        _pack_tiles(folder, out, tiles_per_shard, quality, seed)
+        _pack_tiles(folder, out, tiles_per_shard, quality, seed, as_json=as_json)
         return
     from gigakit.core.errors import StoreError
     from gigakit.data.feature_folder import FeatureFolder
@@ -41,12 +45,16 @@ def pack(
     if foreign:
         raise StoreError("is no HDF5 file", where=foreign[0], fix="pack folders of .h5 files alone")
     shards = pack_files(files, out, shard_bytes=shard_mb * 1_000_000)
-    typer.echo(f"{out}: {len(files)} slides in {len(shards)} tar files")
+    if as_json:
+        found = {"out": str(out), "slides": len(files), "tar_files": [str(path) for path in shards]}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(f"{out}: {len(files)} slides in {len(shards)} tar files")
 
 
-def _pack_tiles(folder: Path, out: Path, tiles_per_shard: int, quality: int, seed: int) -> None:
-    import json
-
+def _pack_tiles(
+    folder: Path, out: Path, tiles_per_shard: int, quality: int, seed: int, *, as_json: bool
+) -> None:
     from gigakit.core.errors import SomeSlidesFailedError, StoreError
     from gigakit.wsi.tile_shards import write_tile_shards
 
@@ -65,7 +73,12 @@ def _pack_tiles(folder: Path, out: Path, tiles_per_shard: int, quality: int, see
         reader=json.loads(settings.read_text(encoding="utf-8"))["reader"],
         announce=lambda line: typer.echo(line, err=True),
     )
-    typer.echo(f"{out}: {made.tiles} tiles written, {len(made.paths)} tar files in all")
+    if as_json:
+        paths = [str(path) for path in made.paths]
+        found = {"out": str(out), "tiles": made.tiles, "tar_files": paths, "left_out": made.failed}
+        typer.echo(json.dumps(found, indent=2))
+    else:
+        typer.echo(f"{out}: {made.tiles} tiles written, {len(made.paths)} tar files in all")
     if made.failed:
         raise SomeSlidesFailedError(
             f"{len(made.failed)} slides or tiles are left out", where=out, fix="see the lines above"

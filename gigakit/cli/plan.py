@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gigakit.cli.options import Mpp, Overrides
+from gigakit.cli.completion import complete_encoder
+from gigakit.cli.options import AsJson, Mpp, Overrides
 from gigakit.cli.tile import Recipe
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ def plan(
         list[str], typer.Argument(help="slides.csv, folders of slides, slides, or 'sample'.")
     ],
     encoder: Annotated[
-        str | None, typer.Option("--encoder", help="A published encoder, such as gigapath.")
+        str | None,
+        typer.Option(
+            "--encoder",
+            help="A published encoder, such as gigapath.",
+            autocompletion=complete_encoder,
+        ),
     ] = None,
     recipe: Recipe = "gigapath_slide",
     overrides: Overrides = None,
@@ -30,7 +36,7 @@ def plan(
     tflops: Annotated[
         float, typer.Option("--tflops", min=0.001, help="TFLOP/s that your device sustains.")
     ] = 100.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Estimate tiles, bytes and hours of tiling and embedding a cohort, before starting.
 

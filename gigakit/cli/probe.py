@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gigakit.cli.options import AsJson
+
 if TYPE_CHECKING:
     from gigakit.tasks.probes.encoder_choice import EncoderChoice
     from gigakit.tasks.probes.frozen_encoder import TileEncoder
@@ -56,7 +58,7 @@ def probe(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for probe.json, probe.md and pictures.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    as_json: AsJson = False,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Tiles a forward pass.")
     ] = 64,

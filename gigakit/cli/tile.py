@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigakit.cli.completion import complete_recipe
 from gigakit.cli.executor_options import (
     ExecutorName,
     Scheduler,
@@ -13,13 +16,18 @@ from gigakit.cli.executor_options import (
     TimeLimit,
     build_executor,
 )
-from gigakit.cli.options import Mpp, Out, Overrides
+from gigakit.cli.options import AsJson, Mpp, Out, Overrides
 
 if TYPE_CHECKING:
     from gigakit.wsi.pipeline import CohortResult
 
 Recipe = Annotated[
-    str, typer.Option("--recipe", help="Recipe whose preparation section holds the settings.")
+    str,
+    typer.Option(
+        "--recipe",
+        help="Recipe whose preparation section holds the settings.",
+        autocompletion=complete_recipe,
+    ),
 ]
 
 
@@ -38,6 +46,7 @@ def tile(
     shard: Shard = None,
     time_limit: TimeLimit = None,
     scheduler: Scheduler = None,
+    as_json: AsJson = False,
 ) -> None:
     """Find the tissue of each slide, lay out tiles, store coordinates and an overview picture.
 
@@ -70,16 +79,43 @@ def tile(
         executor=chosen,
         announce=lambda line: typer.echo(line, err=True),
     )
-    report_cohort("tiling", result)
+    report_cohorts({"tiling": result}, as_json=as_json)
     typer.echo(f"look: gigakit report {result.folder}", err=True)
     fail_if_slides_failed(result)
 
 
-def report_cohort(stage: str, result: CohortResult) -> None:
-    """Print one line: how many slides are in which state, and where the files are."""
-    counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
-    speed = f"; {result.speed}" if stage == "embedding" and result.speed else ""
-    typer.echo(f"{stage}: {counts or 'no slides'}; {result.tiles} tiles in {result.folder}{speed}")
+def report_cohorts(results: Mapping[str, CohortResult], *, as_json: bool) -> None:
+    """Print how many slides are in which state after each stage, and where the files are.
+
+    Args:
+        results: of each stage, by its name.
+        as_json: as one JSON object, with the reasons of slides that failed or are empty.
+    """
+    if as_json:
+        typer.echo(
+            json.dumps({stage: _summary(found) for stage, found in results.items()}, indent=2)
+        )
+        return
+    for stage, result in results.items():
+        counts = ", ".join(f"{count} {state}" for state, count in result.counts.items() if count)
+        speed = f"; {result.speed}" if stage == "embedding" and result.speed else ""
+        where = f"{result.tiles} tiles in {result.folder}{speed}"
+        typer.echo(f"{stage}: {counts or 'no slides'}; {where}")
+
+
+def _summary(result: CohortResult) -> dict[str, Any]:
+    left_out = [slide for slide in result.slides if slide.state in ("failed", "empty")]
+    return {
+        "folder": str(result.folder),
+        "status": str(result.status),
+        "slides": result.counts,
+        "tiles": result.tiles,
+        "seconds": sum(slide.seconds for slide in result.slides),
+        "left_out": [
+            {"slide_id": slide.slide_id, "state": slide.state, "reason": slide.reason}
+            for slide in left_out
+        ],
+    }
 
 
 def fail_if_slides_failed(*results: CohortResult) -> None:

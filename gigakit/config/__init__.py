@@ -11,6 +11,8 @@ from gigakit.config.loading import (
 )
 from gigakit.config.plugins import import_custom
 from gigakit.config.recipes import ENCODERS, find_encoder, find_recipe, recipes
+from gigakit.config.rerun import rerunnable_text
+from gigakit.config.tree import Node, component_tree
 from gigakit.config.weights_files import with_weights
 from gigakit.config.writing import dump_config
 
@@ -19,11 +21,13 @@ __all__ = [
     "ENCODERS",
     "Difference",
     "LoadedConfig",
+    "Node",
     "Problem",
     "all_problems",
     "apply_section",
     "catalogue_of",
     "check_config",
+    "component_tree",
     "diff_configs",
     "dump_config",
     "find_encoder",
@@ -32,6 +36,7 @@ __all__ = [
     "load_checked",
     "load_config",
     "recipes",
+    "rerunnable_text",
     "uses_sample",
     "with_weights",
 ]

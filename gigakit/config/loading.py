@@ -10,7 +10,7 @@ from typing import Any
 
 from gigakit.config.overrides import Override, apply_override, parse_override
 from gigakit.config.plugins import imported_files
-from gigakit.config.reading import Origins, Reading, read_config
+from gigakit.config.reading import Origins, Reading, read_config, set_origins
 from gigakit.config.recipes import find_recipe, recipe_name
 from gigakit.core.catalogue import Catalogue
 from gigakit.core.errors import ConfigError
@@ -71,7 +71,8 @@ def load_config(
 def apply_section(loaded: LoadedConfig, section: str) -> LoadedConfig:
     """Apply ``sample`` or ``ablation_sample`` where the cohort is the sample; else change nothing.
 
-    A section maps dotted keys to values. The user's overrides win over it.
+    A section maps dotted keys to values. The user's overrides win over it. Applied, it is no longer
+    part of the values: what is written of them means the same when it is read again.
 
     Raises:
         ConfigError: a key of the section is unknown.
@@ -119,6 +120,9 @@ def _resolved(loaded: LoadedConfig) -> LoadedConfig:
         return plain
     full, problems = _applied(loaded, [*preset, *sections, *user])
     _raise(problems)
+    for name in loaded.sections:
+        full.values.pop(name, None)
+        set_origins(full.origins, name, {})
     return full
 
 

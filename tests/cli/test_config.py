@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 
-from gigakit.config import load_config
+from gigakit.config import load_checked, load_config, rerunnable_text
 
 WRONG = 'model = dict(type="MaskedAutoencoder", encoder=dict(type="LongNet"), decodr=1)\n'
 
@@ -80,7 +83,79 @@ def test_show_origin_names_file_line_and_override(call, repository, monkeypatch)
 def test_diff_names_dotted_keys(call):
     code, out, _ = call("config", "diff", "gigapath_slide", "tiny/slide")
     assert code == 0
-    left = load_config("gigapath_slide").values["model"]["encoder"]["width"]
+    # as a training would use them: the sample section is applied
+    left = load_config("gigapath_slide").values["sample"]["model.encoder.width"]
     right = load_config("tiny/slide").values["model"]["encoder"]["width"]
     assert f"- model.encoder.width = {left}\n+ model.encoder.width = {right}\n" in out
     assert call("config", "diff", "tiny/slide", "tiny/slide") == (0, "", "")
+
+
+def test_diff_as_json_has_origins(call, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    out = call(
+        "config", "diff", "tiny/slide", "gigapath_slide", "--json", "--set", "cohort=slides.csv"
+    )[1]
+    found = {entry["key"]: entry for entry in json.loads(out)}
+    depth = found["model.encoder.depth"]
+    assert (depth["left"]["value"], depth["right"]["value"]) == (2, 12)
+    assert depth["left"]["origin"].startswith("registry_configs/tiny/slide.py:")
+    assert "right" not in found["train_cfg.max_steps"]
+
+
+def test_diff_of_a_run_and_its_recipe(call, tmp_path):
+    """What a run's folder holds is the config as trained: only overrides are left to differ."""
+    loaded = load_checked("tiny/slide", ["model.mask_ratio=0.5"])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.py").write_text(rerunnable_text(loaded), encoding="utf-8")
+    expected = (0, "- model.mask_ratio = 0.5\n+ model.mask_ratio = 0.75\n", "")
+    assert call("config", "diff", str(run), "tiny/slide") == expected
+    assert call("config", "diff", str(run), str(run)) == (0, "", "")
+
+
+def test_a_folder_that_is_no_run_is_told(call, tmp_path):
+    code, _, err = call("config", "show", str(tmp_path))
+    assert code == 2
+    assert "name a recipe's file, or a run's folder" in err
+
+
+def test_show_and_check_as_json(call, wrong):
+    shown = json.loads(call("config", "show", "tiny/slide", "--json")[1])
+    assert shown["model"]["encoder"]["width"] == 64
+    origins = json.loads(
+        call("config", "show", "tiny/slide", "--origin", "--json", "--set", "out=stores")[1]
+    )
+    assert origins["out"] == {"value": "stores", "origin": "--set out=stores"}
+    code, out, _ = call("config", "check", "wrong.py", "tiny/slide", "--json")
+    assert code == 2
+    found = json.loads(out)
+    assert found["tiny/slide"] == []
+    assert len(found["wrong.py"]) == 2
+
+
+def test_tree_in_a_pipe_is_plain_text(call, repository, monkeypatch):
+    monkeypatch.chdir(repository)
+    code, out, _ = call("config", "tree", "tiny/slide")
+    assert code == 0
+    lines = out.splitlines()
+    assert lines[0] == "tiny/slide"
+    encoder = lines.index(next(line for line in lines if line.startswith("    encoder: LongNet")))
+    assert re.fullmatch(
+        r"      attention: DilatedAttention \(attention\)  "
+        r"\[registry_configs/gigapath_slide.py:\d+\]  LongNet's dilated attention.*",
+        lines[encoder + 1],
+    )
+
+
+def test_tree_on_a_terminal_is_drawn(call, monkeypatch):
+    monkeypatch.setattr("gigakit.cli.config.sys.stdout.isatty", lambda: True, raising=False)
+    out = re.sub(r"\x1b\[[\d;]*m", "", call("config", "tree", "tiny/slide")[1])
+    assert "── attention  DilatedAttention attention" in out
+
+
+def test_tree_as_json(call):
+    nodes = {
+        node["key"]: node for node in json.loads(call("config", "tree", "tiny/slide", "--json")[1])
+    }
+    assert nodes["model"]["type"] == "MaskedAutoencoder"
+    assert {child["key"] for child in nodes["model"]["children"]} == {"loss", "encoder", "decoder"}

@@ -1,5 +1,7 @@
 """Weights of a run as safetensors, through the command."""
 
+import json
+
 import safetensors
 import safetensors.torch
 import torch
@@ -95,3 +97,9 @@ def test_what_cannot_be_exported_is_one_line(call, tmp_path):
     assert code == 1
     assert "holds no valid checkpoint" in told
     assert load_checkpoint(folder / "checkpoints/step-00000006.pth")["state_dict"].keys()
+
+
+def test_what_was_made_as_json(call, tmp_path):
+    folder = run(tmp_path / "run")
+    found = json.loads(call("export", str(folder), "--json")[1])
+    assert found == {"path": str(folder / "step-00000006.safetensors"), "tensors": 3, "step": 6}

@@ -48,7 +48,53 @@ def test_a_component_as_json(call):
     assert component["registry"] == "LOSSES"
     assert {"name", "annotation", "default"} == set(component["arguments"][0])
     kind = json.loads(call("list", "loss", "--json")[1])
-    assert component in kind
+    assert [entry for entry in kind if entry.items() <= component.items()]
+    assert component["source"].startswith("MAE (He et al. 2022) section 3")
+    assert set(component["argument_texts"]) == {"target"}
+    used = {(use["recipe"], use["key"]) for use in component["used_in"]}
+    assert ("gigapath_slide", "model.loss") in used
+    assert "MaskedEmbeddingLoss" in component["example"]
+
+
+def test_in_full_means_what_it_takes_and_who_uses_it(call, tmp_path):
+    out = call("list", "tiler", "GridTiler")[1]
+    head, _, example = out.partition("gigakit config check accepts\n")
+    assert "GridTiler(*, tile_size_px: int = 256, target_mpp: float = 0.5," in head
+    assert "  min_occupancy: float = 0.1\n      0.1 in the paper.\n" in head
+    assert "Source: Prov-GigaPath, Methods, preprocessing." in head
+    assert "preparation.tiler  (gigapath_slide, tiny/slide)" in head
+    assert "Args:" not in head
+    file = tmp_path / "example.py"
+    file.write_text(example, encoding="utf-8")
+    assert call("config", "check", str(file))[:2] == (0, f"{file}: ok\n")
+
+
+def test_what_no_recipe_has_a_place_for(call):
+    assert "no recipe has a place for it" in call("list", "executor", "LocalExecutor")[1]
+
+
+def test_axes(call):
+    code, out, _ = call("list", "axes")
+    assert code == 0
+    assert "mask_ratio" in out
+    out = call("list", "axis", "tiny/slide")[1]
+    assert "--mask-ratio" in out
+    assert "FullAttention" in out
+    axes = json.loads(call("list", "axis", "tiny/slide", "--json")[1])
+    assert axes["mask_ratio"] == {
+        "flag": "--mask-ratio",
+        "keys": ["model.mask_ratio"],
+        "cells": {"0.5": 0.5, "0.75": 0.75, "0.9": 0.9},
+    }
+
+
+def test_backends(call):
+    found = json.loads(call("list", "backend", "--json")[1])
+    assert found["backends"]["math"] == {"float32": None, "bfloat16": None}
+    assert "math" in call("list", "backend", "math")[1]
+    code, _, err = call("list", "backend", "mathe")
+    assert code == 2
+    assert "choose from math" in err
 
 
 def test_recipes(call):

@@ -38,6 +38,7 @@ def test_a_run_is_one_folder_without_time_stamps(finished):
         ".lock",
         "checkpoints",
         "config.py",
+        "environment.json",
         "last_checkpoint",
         "result.json",
         "scalars.jsonl",
