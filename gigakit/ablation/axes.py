@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gigakit.core.catalogue import Catalogue
+from gigakit.config import ABSENT
+from gigakit.config.expressions import evaluate
+from gigakit.config.overrides import KEEP
+from gigakit.core.catalogue import Catalogue, Component
 from gigakit.core.errors import ConfigError
-from gigakit.core.kinds import Kind, kind_by_label
+from gigakit.core.kinds import ARGUMENT_KINDS, KINDS, Kind
+
+NONE = "none"
+# what the columns of results are called beside the axes
+_COLUMNS = ("cell", "seed", "status", "n", "steps", "seconds", "parameters", "metrics", "notes")
 
 
 @dataclass(frozen=True)
@@ -23,12 +30,20 @@ class Axis:
             sets several keys.
         cells: values by label, as the recipe declares them; without a key, values by dotted key.
         open_values: any literal is a value, not just the declared ones.
+        registry: the registry of what the key holds; ``None`` finds it by the key's name.
+        current: the component that the key holds; another one takes over the arguments that both
+            have. Empty: it takes over nothing.
+        members: where the key holds a list, the config's own components in it by name; names joined
+            by ``+`` are a value then.
     """
 
     name: str
     key: str | None
     cells: Mapping[str, Any] = field(default_factory=dict)
     open_values: bool = False
+    registry: str | None = None
+    current: Mapping[str, Any] = field(default_factory=dict)
+    members: Mapping[str, Any] | None = None
 
     @property
     def flag(self) -> str:
@@ -38,7 +53,11 @@ class Axis:
     @property
     def kind(self) -> Kind | None:
         """The kind of component that the key holds, if it holds one."""
-        return kind_by_label(self.key.rsplit(".", 1)[-1]) if self.key else None
+        if self.registry is not None:
+            return KINDS[self.registry]
+        names = [name for name in (self.key or "").split(".") if name and not name.isdigit()]
+        known = ("OBJECTIVES",) if names == ["model"] else ARGUMENT_KINDS.get("".join(names[-1:]))
+        return KINDS[known[0]] if known else None
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -58,7 +77,9 @@ class Choice:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it sets, by dotted config key."""
+        """What it sets, by dotted config key; nothing, where it leaves the config as it is."""
+        if self.value is ABSENT:
+            return {}
         return dict(self.value) if self.axis.key is None else {self.axis.key: self.value}
 
 
@@ -75,13 +96,18 @@ def recipe_axes(values: Mapping[str, Any]) -> dict[str, Axis]:
             continue
         cells = declared.get("cells")
         if cells is None:
-            cells = {_label(value): value for value in declared["values"]}
+            cells = {value_label(value): value for value in declared["values"]}
         axes[name] = Axis(name, declared["key"], cells, open_values="values" in declared)
     return axes
 
 
-def free_axis(text: str) -> tuple[Axis, str]:
+def free_axis(text: str, taken: Collection[str] = ()) -> tuple[Axis, str]:
     """Split ``key=v1,v2`` into an axis over any config key and the text of its values.
+
+    Args:
+        text: what the user wrote.
+        taken: names of other axes; the key's last part names it, with more of the key where that
+            is no name of its own.
 
     Raises:
         ConfigError: the text has another form.
@@ -89,15 +115,19 @@ def free_axis(text: str) -> tuple[Axis, str]:
     key, equals, chosen = text.partition("=")
     if not equals or not key or not chosen:
         raise ConfigError(f"cannot read '{text}'", where="--axis", fix="write --axis key=v1,v2")
-    return Axis(key.rsplit(".", 1)[-1], key, open_values=True), chosen
+    parts = key.split(".")
+    names = [".".join(parts[start:]) for start in reversed(range(len(parts)))]
+    used = {*taken, *_COLUMNS}
+    name = next((name for name in names if name not in used and not name[0].isdigit()), key)
+    return Axis(name, key, open_values=True), chosen
 
 
 def choose(axis: Axis, text: str, catalogue: Catalogue | None = None) -> list[Choice]:
     """Return the choices named by a comma-separated text.
 
     A name is looked up among the recipe's cells first, then among the registered components of the
-    axis's kind (``MyAttention`` stands for ``dict(type="MyAttention")``), and last, where the axis
-    is open, read as a literal.
+    axis's kind: ``MyAttention`` stands for ``dict(type="MyAttention")``, and arguments may follow,
+    as in ``MyAttention(reach=8)``. Where the axis is open, it is read as a literal at last.
 
     Args:
         axis: the axis.
@@ -119,10 +149,14 @@ def choose(axis: Axis, text: str, catalogue: Catalogue | None = None) -> list[Ch
 
 def split_values(text: str) -> list[str]:
     """Split at the commas that are outside brackets: ``1,(2,3)`` has two values."""
+    return _split(text, ",")
+
+
+def _split(text: str, separator: str) -> list[str]:
     parts, depth = [""], 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
-        if character == "," and depth == 0:
+        if character == separator and depth == 0:
             parts.append("")
         else:
             parts[-1] += character
@@ -133,8 +167,9 @@ def _choice(axis: Axis, label: str, catalogue: Catalogue) -> Choice:
     if label in axis.cells:
         return Choice(axis, label, axis.cells[label])
     registered = catalogue.components(axis.kind.name) if axis.kind else {}
-    if label in registered:
-        return Choice(axis, label, {"type": label})
+    named = _named(axis, label, registered)
+    if named is not None:
+        return Choice(axis, label, named)
     if axis.open_values:
         try:
             return Choice(axis, label, ast.literal_eval(label))
@@ -149,10 +184,48 @@ def _choice(axis: Axis, label: str, catalogue: Catalogue) -> Choice:
     )
 
 
+def _named(axis: Axis, label: str, registered: Mapping[str, Component]) -> Any:
+    """Return the component, or the list of components, that a label names, if it names any."""
+    if axis.members is None:
+        return _component(label, registered, axis.current)
+    parts = []
+    for text in _split(label, "+"):
+        part = _component(text, registered, {})
+        parts.append(axis.members[text] if part and text in axis.members else part)
+    return None if not parts or None in parts else parts
+
+
+def _component(
+    text: str, registered: Mapping[str, Component], current: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return the config of ``Name`` or ``Name(argument=value)``; ``None`` for an unknown name.
+
+    Args:
+        text: what the user wrote.
+        registered: components by name.
+        current: the component in whose place it comes.
+    """
+    name, opening, given = text.partition("(")
+    if name not in registered:
+        return None
+    config: dict[str, Any] = {"type": name}
+    if current and name != current.get("type"):
+        taken = {argument.name for argument in registered[name].arguments}
+        config[KEEP] = [key for key in current if key in taken]
+    if opening:
+        try:
+            config |= evaluate(ast.parse(f"dict({given}", mode="eval").body, {}, text)
+        except SyntaxError as error:
+            fix = f"write {name}(argument=value)"
+            raise ConfigError(f"cannot read '{text}'", fix=fix) from error
+    return config
+
+
 def _suggestion(label: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(label, known, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else "choose from " + ", ".join(known)
 
 
-def _label(value: Any) -> str:
+def value_label(value: Any) -> str:
+    """Return a plain value as a label."""
     return str(value).replace(" ", "")

@@ -2,110 +2,171 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import logging
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+from gigakit.ablation.children import Children, Ended, Task
 from gigakit.ablation.plan import Plan, Run
+from gigakit.ablation.run_state import (
+    OUTPUT,
+    is_finished,
+    mark_failed,
+    note_start,
+    read_note,
+    read_result,
+    result_stamp,
+)
 from gigakit.core.errors import InterruptedRunError, WorkDirError
-from gigakit.core.files import write_json
-from gigakit.engine.signals import REQUESTS, exit_code
+from gigakit.engine.pace import clock
+from gigakit.engine.run_directory import MARKS
+from gigakit.engine.signals import exit_code
 
 LOGGER = logging.getLogger(__name__)
 
+__all__ = ["is_finished", "read_result", "run_plan"]
 
-def run_plan(plan: Plan, *, announce: Callable[[str], None] = LOGGER.info) -> list[Path]:
+
+def run_plan(
+    plan: Plan,
+    *,
+    announce: Callable[[str], None] = LOGGER.info,
+    slots: Sequence[dict[str, str]] = ({},),
+) -> list[Path]:
     """Make the runs of a plan that are not finished yet.
+
+    A run that was interrupted goes on from its checkpoint, on as many threads as it began with; one
+    that failed is tried again. Where several go on at a time, what each prints goes to
+    ``output.log`` in its folder.
 
     Args:
         plan: what to run.
-        announce: receives one line before each run.
+        announce: receives a line as runs start and end.
+        slots: the environment of each run that goes on at a time, see
+            :func:`gigakit.ablation.slots.make_slots`.
 
     Returns:
         The folders of runs that failed.
 
     Raises:
-        InterruptedRunError: a signal stopped a run; its checkpoint is kept and the same command
-            goes on from it.
+        InterruptedRunError: a signal stopped it; what ran has written its checkpoint, and the same
+            command goes on from there.
         WorkDirError: a run's folder holds a run of other settings.
     """
+    todo = unfinished(plan, announce)
     plan.write()
-    failed = []
-    for number, run in enumerate(plan.runs, start=1):
-        folder = plan.out / run.folder
-        place = f"[{number}/{len(plan.runs)}] {run.cell}, seed {run.seed}"
-        if is_finished(folder, run):
-            announce(f"{place}: finished before, skipped")
-            continue
-        announce(place)
-        code = _run(plan, run, folder)
-        if code in map(exit_code, REQUESTS):
-            raise InterruptedRunError(
-                "the ablation was interrupted",
-                where=folder,
-                fix="the same command goes on from here",
-                exit_code=code,
-            )
-        if code != 0:
-            failed.append(folder)
-            announce(f"{place}: failed with exit code {code}, see {folder / 'train.log'}")
-    return failed
-
-
-def read_result(folder: Path) -> dict[str, Any] | None:
-    """Return a run's ``result.json``, or ``None`` where there is none."""
-    path = folder / "result.json"
-    if not path.is_file():
-        return None
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
-
-
-def is_finished(folder: Path, run: Run) -> bool:
-    """Tell whether a folder holds this very run, done."""
-    result = read_result(folder)
-    return bool(result and result["status"] == "done" and _digest(folder) == run.digest)
-
-
-def _run(plan: Plan, run: Run, folder: Path) -> int:
-    found = _digest(folder)
-    if found is not None and found != run.digest:
-        raise WorkDirError(
-            "holds a run of other settings", where=folder, fix="name another --out, or remove it"
+    work = _Work(plan, [number for number, _ in todo], announce, slots)
+    children = Children(work.say_stop)
+    tasks = [functools.partial(work.task, index) for index in range(len(todo))]
+    for ended in children.run(tasks, len(slots), work.say_start):
+        work.settle(ended, interrupted=children.received is not None)
+    left = [run for _, run in todo if not is_finished(plan.out / run.folder, run)]
+    if children.received is not None and left:
+        raise InterruptedRunError(
+            "the ablation was interrupted",
+            where=plan.out,
+            fix=f"the same command goes on with the {len(left)} runs that are left",
+            exit_code=exit_code(children.received),
         )
+    return [plan.out / plan.runs[number].folder for number in sorted(work.failed)]
+
+
+def unfinished(plan: Plan, announce: Callable[[str], None]) -> list[tuple[int, Run]]:
+    """Return the runs to make, with their place in the plan, and tell which are not.
+
+    Raises:
+        WorkDirError: a run's folder holds a run of other settings.
+    """
+    todo = []
+    for number, run in enumerate(plan.runs):
+        folder = plan.out / run.folder
+        found = read_note(folder).get("digest")
+        if found is not None and found != run.digest:
+            raise WorkDirError(
+                "holds a run of other settings",
+                where=folder,
+                fix="name another --out, or remove it",
+            )
+        if is_finished(folder, run):
+            announce(f"{place(plan, number)}: finished before, skipped")
+        else:
+            todo.append((number, run))
+    return todo
+
+
+def place(plan: Plan, number: int) -> str:
+    """Return how a run is announced: its number among all, its cell and its seed."""
+    run = plan.runs[number]
+    return f"[{number + 1}/{len(plan.runs)}] {run.cell}, seed {run.seed}"
+
+
+def train_command(plan: Plan, run: Run) -> list[str]:
+    """Return the command that makes a run, or goes on with it."""
+    folder = plan.out / run.folder
     command = [sys.executable, "-m", "gigakit", "train", plan.recipe, "--work-dir", str(folder)]
     for override in run.overrides:
         command += ["--set", override]
-    if found is not None:
-        command.append("--resume" if (folder / "last_checkpoint").is_file() else "--overwrite")
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "run.json", {"digest": run.digest, "labels": run.labels, "seed": run.seed})
-    return _run_child(command)
+    if (folder / "last_checkpoint").is_file():
+        command.append("--resume")
+    elif any((folder / mark).exists() for mark in MARKS):
+        # it ended before its first checkpoint
+        command.append("--overwrite")
+    return command
 
 
-def _run_child(command: list[str]) -> int:
-    """Run a command, hand each stop signal on to it once, and return its exit code."""
-    # apart from the terminal, whose Ctrl-C would reach it beside ours: a second one stops at once
-    child = subprocess.Popen(command, start_new_session=True)
-    before = {
-        number: signal.signal(number, lambda received, _: child.send_signal(received))
-        for number in REQUESTS
-    }
-    try:
-        return child.wait()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+class _Work:
+    """The runs of one call: what each is told, and what came of it."""
 
+    def __init__(
+        self,
+        plan: Plan,
+        numbers: Sequence[int],
+        announce: Callable[[str], None],
+        slots: Sequence[dict[str, str]],
+    ) -> None:
+        self.plan, self.numbers = plan, numbers
+        self.announce, self.slots = announce, slots
+        self.failed: list[int] = []
+        self._stamps: dict[int, float | None] = {}
+        self._seconds: list[float] = []
 
-def _digest(folder: Path) -> str | None:
-    path = folder / "run.json"
-    if not path.is_file():
-        return None
-    digest: str = json.loads(path.read_text(encoding="utf-8"))["digest"]
-    return digest
+    def task(self, index: int, slot: int) -> Task:
+        """Prepare a run's folder and return its process."""
+        number = self.numbers[index]
+        run = self.plan.runs[number]
+        folder = self.plan.out / run.folder
+        command = train_command(self.plan, run)
+        self._stamps[number] = result_stamp(folder)
+        environment = note_start(folder, run, self.slots[slot], command)
+        output = folder / OUTPUT
+        # an earlier call's
+        output.unlink(missing_ok=True)
+        return Task(command, output if len(self.slots) > 1 else None, environment)
+
+    def say_start(self, index: int) -> None:
+        """Announce a run."""
+        self.announce(place(self.plan, self.numbers[index]))
+
+    def say_stop(self, received: signal.Signals, running: int) -> None:
+        """Announce that all is being stopped."""
+        what = "its checkpoint is written" if running == 1 else f"{running} checkpoints are written"
+        self.announce(f"{received.name}: {what}; a second one stops at once")
+
+    def settle(self, ended: Ended, *, interrupted: bool) -> None:
+        """Note what came of a run, and announce it."""
+        number = self.numbers[ended.number]
+        run = self.plan.runs[number]
+        folder = self.plan.out / run.folder
+        if is_finished(folder, run):
+            self._seconds.append(ended.seconds)
+            left = len(self.numbers) - len(self._seconds) - len(self.failed)
+            mean = sum(self._seconds) / len(self._seconds)
+            rest = f"; {left} left, about {clock(mean * left / len(self.slots))}" if left else ""
+            self.announce(f"{place(self.plan, number)}: done in {clock(ended.seconds)}{rest}")
+        elif not interrupted:
+            reason = mark_failed(folder, ended.code, self._stamps[number])
+            self.failed.append(number)
+            self.announce(f"{place(self.plan, number)}: failed: {reason}")

@@ -7,6 +7,7 @@ points, of the files that a config imports, and of the mmengine and torch packag
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.metadata
 import inspect
 import logging
@@ -91,12 +92,17 @@ class Catalogue:
             for package in kind.inherited:
                 found |= _inherited(kind, package)
             found |= _registered(kind.name, kind.name, self._files, "custom_imports")
-            for plugin, package in plugins():
+            for plugin, package in self._plugins:
                 found |= _registered(kind.name, kind.name, python_files(package), plugin)
             found |= components(kind.name, kind.package)
             CACHE.write()
             self._known[registry] = found
         return self._known[registry]
+
+    @functools.cached_property
+    def _plugins(self) -> list[tuple[str, str]]:
+        # looking through all installed distributions takes longer than reading a registry
+        return plugins()
 
     def find(self, name: str, registries: Sequence[str]) -> Component | None:
         """Return the component of a name from the first of some registries that has it."""

@@ -9,6 +9,8 @@ from gigakit.core.errors import WorkDirError
 
 # what tells that a folder holds a run of ours; a folder without it is never removed
 MARKS = ("config.py", "environment.json", "last_checkpoint", "result.json", "train.log")
+# what an ablation writes there before the run starts, and while it runs
+_NOTES = ("run.json", "output.log")
 
 
 def prepare_work_dir(
@@ -71,8 +73,7 @@ def _explicit(folder: Path, *, resume: bool, overwrite: bool) -> Path:
 
 def _empty(folder: Path) -> None:
     for path in folder.iterdir():
-        # an ablation notes what a run is for before the run starts
-        if path.name == "run.json":
+        if path.name in _NOTES:
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
