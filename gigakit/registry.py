@@ -53,7 +53,7 @@ class Registry(MMEngineRegistry):
         """
         name = key.removeprefix("gigakit.")
         if name not in self._module_dict:
-            own = components(self.kind.name, self.kind.package).get(name)
+            own = components(self.kind.name, *self.kind.packages).get(name)
             if own is not None:
                 _import(own)
         if name in self._module_dict:
@@ -163,6 +163,7 @@ ATTENTIONS = Registry(KINDS["ATTENTIONS"])
 POSITIONS = Registry(KINDS["POSITIONS"])
 BACKBONES = Registry(KINDS["BACKBONES"])
 HEADS = Registry(KINDS["HEADS"])
+AGGREGATORS = Registry(KINDS["AGGREGATORS"])
 MASKINGS = Registry(KINDS["MASKINGS"])
 LOSSES = Registry(KINDS["LOSSES"])
 TARGETS = Registry(KINDS["TARGETS"])

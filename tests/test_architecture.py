@@ -12,7 +12,9 @@ from gigakit import registry
 from gigakit.core.catalogue import components
 from gigakit.core.kinds import KINDS
 
-OWN = [(kind.name, name) for kind in KINDS.values() for name in components(kind.name, kind.package)]
+OWN = [
+    (kind.name, name) for kind in KINDS.values() for name in components(kind.name, *kind.packages)
+]
 
 
 @pytest.mark.parametrize(("kind", "name"), OWN)

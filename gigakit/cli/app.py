@@ -13,9 +13,11 @@ import typer
 from gigakit import __version__
 from gigakit.cli import (
     ablate,
+    compare,
     config,
     doctor,
     embed,
+    evaluate,
     export,
     new,
     pack,
@@ -23,6 +25,7 @@ from gigakit.cli import (
     probe,
     report,
     sample,
+    test,
     tile,
     train,
 )
@@ -58,6 +61,9 @@ _PANELS = {
     "Evaluation": {
         "ablate": "Train cells of an ablation alike, and compare them.",
         "probe": "Compare frozen tile encoders on labelled tiles.",
+        "test": "Predict a split with a trained slide classifier.",
+        "evaluate": "Run a slide-level task over its folds.",
+        "compare": "Compare evaluations of the same slides.",
     },
     "Configs and components": {
         "list": "List recipes and components, or tell all of one.",
@@ -133,6 +139,9 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "export": export.export,
         "ablate": _ablate_command(arguments),
         "probe": probe.probe,
+        "test": test.predict_split,
+        "evaluate": evaluate.evaluate,
+        "compare": compare.compare,
         "list": listing.list_components,
         "new": new.new,
         "doctor": doctor.doctor,

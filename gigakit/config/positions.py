@@ -131,6 +131,11 @@ _TOP: dict[str, Position] = {
     "cohort": ANYTHING,
     "out": ANYTHING,
     "features": ANYTHING,
+    "labels": ANYTHING,
+    "splits": ANYTHING,
+    "target": Position(
+        keys=dict.fromkeys(("columns", "kind", "patient_column", "split_column"), ANYTHING)
+    ),
     "tiles": _kind("DATASETS", "TileImages"),
     "labelled": _kind("DATASETS", "LabelledTiles"),
     "preparation": _kind("TASKS"),

@@ -94,7 +94,7 @@ class Catalogue:
             found |= _registered(kind.name, kind.name, self._files, "custom_imports")
             for plugin, package in self._plugins:
                 found |= _registered(kind.name, kind.name, python_files(package), plugin)
-            found |= components(kind.name, kind.package)
+            found |= components(kind.name, *kind.packages)
             CACHE.write()
             self._known[registry] = found
         return self._known[registry]
@@ -121,9 +121,12 @@ class Catalogue:
         return nearest(name, [known for r in registries for known in self.components(r)])
 
 
-def components(registry: str, package: str) -> dict[str, Component]:
-    """Return the components that a package's modules register in a registry, by name."""
-    found = _registered(registry, registry, python_files(package), package.partition(".")[0])
+def components(registry: str, *packages: str) -> dict[str, Component]:
+    """Return the components that packages' modules register in a registry, by name."""
+    found: dict[str, Component] = {}
+    for package in packages:
+        origin = package.partition(".")[0]
+        found |= _registered(registry, registry, python_files(package), origin)
     CACHE.write()
     return found
 
@@ -145,7 +148,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown_component(name: str, kind: Kind, catalogue: Catalogue) -> ComponentError:
     """Return the error for a name that is not registered: where it was looked for, what is near."""
-    places = [kind.package, *(package for _, package in plugins()), *kind.inherited]
+    places = [*kind.packages, *(package for _, package in plugins()), *kind.inherited]
     close = catalogue.nearest(name, [kind.name])
     elsewhere = [other.label for other in catalogue.kinds_of(name)]
     fix = f"did you mean '{close}'?" if close else f"see: gigakit list {kind.label}"

@@ -16,6 +16,7 @@ class Kind:
         root: the mmengine root registry it is a child of, if any.
         inherited: packages of mmengine or torch whose components the root offers too.
         injected: arguments that the engine hands in at build, so a config does not.
+        further: other packages of gigakit whose modules register its components too.
     """
 
     name: str
@@ -24,6 +25,12 @@ class Kind:
     root: str | None = None
     inherited: tuple[str, ...] = ()
     injected: tuple[str, ...] = ()
+    further: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        """Every package of gigakit whose modules register its components."""
+        return (self.package, *self.further)
 
 
 _OWN = (
@@ -36,14 +43,27 @@ _OWN = (
     Kind("POSITIONS", "position", "gigakit.nn.positions"),
     Kind("BACKBONES", "backbone", "gigakit.nn.backbones", injected=("input_dim",)),
     Kind("HEADS", "head", "gigakit.nn.heads", injected=("input_dim", "output_dim")),
+    Kind(
+        "AGGREGATORS",
+        "aggregator",
+        "gigakit.nn.aggregators",
+        injected=("input_dim", "classes"),
+    ),
     Kind("MASKINGS", "masking", "gigakit.data.maskings"),
-    Kind("LOSSES", "loss", "gigakit.ssl.losses"),
+    Kind("LOSSES", "loss", "gigakit.ssl.losses", further=("gigakit.tasks.losses",)),
     Kind("TARGETS", "target", "gigakit.ssl.targets", injected=("prototypes",)),
     Kind("TASKS", "task", "gigakit.tasks"),
 )
 
 _CHILDREN = (
-    Kind("OBJECTIVES", "objective", "gigakit.ssl.objectives", "MODELS", ("mmengine.model",)),
+    Kind(
+        "OBJECTIVES",
+        "objective",
+        "gigakit.ssl.objectives",
+        "MODELS",
+        ("mmengine.model",),
+        further=("gigakit.tasks.objectives",),
+    ),
     Kind("DATASETS", "dataset", "gigakit.data.datasets", "DATASETS", ("mmengine.dataset",)),
     Kind(
         "SAMPLERS",
@@ -159,6 +179,7 @@ KINDS: dict[str, Kind] = {kind.name: kind for kind in (*_OWN, *_CHILDREN)}
 
 # the kind of component that an argument of another component holds, by the argument's name
 ARGUMENT_KINDS: dict[str, tuple[str, ...]] = {
+    "aggregator": ("AGGREGATORS",),
     "attention": ("ATTENTIONS",),
     "augmentations": ("AUGMENTATIONS",),
     "backbone": ("BACKBONES",),

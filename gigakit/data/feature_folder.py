@@ -14,6 +14,7 @@ from gigakit.nn.weights import read_tensors
 from gigakit.wsi.features import (
     SUBFOLDER,
     FeatureSet,
+    read_embeddings,
     read_feature_shape,
     read_features,
     read_places,
@@ -113,6 +114,14 @@ class FeatureFolder:
                 "(--coords DIR)",
             )
         return FeatureSet(path.stem, features.astype(np.float32), coords, grid)
+
+    def embeddings(self, path: Path) -> np.ndarray:
+        """Return the embeddings ``(N, D)`` float32 of one of the files, wherever its tiles lie.
+
+        Raises:
+            StoreError: damaged, of another form, or not finite.
+        """
+        return read_embeddings(path) if path.suffix == ".h5" else _read_torch(path)[0]
 
     def _places(self, path: Path) -> Path | None:
         """Return the file that holds a slide's coordinates, where that is another one."""

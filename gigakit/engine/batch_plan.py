@@ -87,6 +87,15 @@ class BatchPlan:
         numbers = range(first, first + self.batches_per_step, self.ranks)
         return [range(self._end(number), self._end(number + 1)) for number in numbers]
 
+    @property
+    def leftover_steps(self) -> float:
+        """Part of a step that each epoch leaves over for the next one's first step; here none."""
+        return 0.0
+
+    def leftovers(self, step: int) -> int:  # noqa: ARG002
+        """Return how many batches before a step's own are added to its gradient; here none."""
+        return 0
+
     def weights(self, step: int, rank: int) -> list[float]:
         """Return by what a rank's losses count, so that a step's loss is the mean of its samples.
 

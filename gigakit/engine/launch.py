@@ -86,8 +86,8 @@ def _launch(
     values = copy.deepcopy(loaded.values)
     prepared = processes.on_first(lambda: prepare(values, announce))
     folder = folder or processes.on_first(choose_folder)
-    notes = [*prepared.notes, *attention_notes(values, prepared)]
     fill_in(values, prepared)
+    notes = [*prepared.notes, *attention_notes(values, prepared)]
     result = train(
         {key: value for key, value in values.items() if key not in OWN_KEYS},
         work_dir=folder,
@@ -110,10 +110,12 @@ def attention_notes(values: dict[str, Any], prepared: Prepared) -> list[str]:
     """Say what the slide encoder's attention does on the longest sequence it will see."""
     if not isinstance(prepared, PreparedFeatures):
         return []
-    attention = values["model"].get("encoder", {}).get("attention")
+    model = values["model"]
+    encoder = model.get("encoder") or model.get("aggregator", {}).get("encoder") or {}
+    attention = encoder.get("attention")
     if attention is None or not prepared.lengths:
         return []
-    hidden = values["model"].get("mask_ratio", 0.0)
+    hidden = model.get("mask_ratio", 0.0)
     tokens = 1 + max(1, int(max(prepared.lengths) * (1 - hidden)))
     return [f"the encoder sees at most {tokens} tokens: {_describe(attention, tokens)}"]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gigakit.core.errors import ConfigError
+from gigakit.engine.label_data import fill_in_labels
 from gigakit.registry import TASKS
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
 from gigakit.tasks.slide_tiling import PreparedTiles
@@ -20,10 +21,13 @@ OWN_KEYS = (
     "custom_imports",
     "features",
     "labelled",
+    "labels",
     "out",
     "preparation",
     "sample",
     "slide_embedding",
+    "splits",
+    "target",
     "tiles",
     "weights_files",
 )
@@ -86,6 +90,8 @@ def _fill_in_features(values: dict[str, Any], prepared: PreparedFeatures) -> Non
             dataset["root"] = str(prepared.folder.absolute())
             if dataset.get("slide_ids") is None:
                 dataset["slide_ids"], dataset["lengths"] = prepared.slide_ids, prepared.lengths
+    if "target" in values:
+        prepared.notes += fill_in_labels(values, prepared.folder)
     training = values["train_dataloader"]["dataset"]
     if training.get("order") and "val_dataloader" in values:
         # an encoder is asked about sequences like those it was trained on

@@ -188,6 +188,18 @@ def read_features(
     return FeatureSet(slide_id, features, coords, grid)
 
 
+def read_embeddings(path: Path) -> np.ndarray:
+    """Return the embeddings ``(N, D)`` float32 of a feature file, for which places do not matter.
+
+    Raises:
+        StoreError: missing, damaged, of another form, or not finite.
+    """
+    with open_store(path) as file:
+        features = read_dataset(file, "features", path, columns=-1).astype(np.float32)
+        bad = np.asarray(file["bad"], dtype=bool) if "bad" in file else None
+    return features[~bad] if bad is not None and len(bad) == len(features) else features
+
+
 def read_places(path: Path, *, step: float | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return coordinates ``(N, 2)`` and positions in tiles ``(N, 2)`` of an HDF5 file's tiles.
 

@@ -135,7 +135,8 @@ class PretrainLoop(BaseLoop):
         batches = self._batches()
         while self._iter < self.max_iters and not self.stop_training:
             self.runner.model.train()
-            self._run_step([next(batches) for _ in range(self.accumulation)])
+            count = self.accumulation + self.plan.leftovers(self._iter)
+            self._run_step([next(batches) for _ in range(count)])
             if self._iter < self.max_iters and self.validates_at(self._iter):
                 self._validate()
         # loader workers end with their iterator
@@ -153,20 +154,22 @@ class PretrainLoop(BaseLoop):
         return iter(self.dataloader)
 
     def _run_step(self, batches: list[Any]) -> None:
-        place = {"batch_idx": self._iter, "data_batch": batches[0]}
-        self.runner.call_hook("before_train_iter", **place)
+        now = {"batch_idx": self._iter, "data_batch": batches[0]}
+        self.runner.call_hook("before_train_iter", **now)
         optim_wrapper = self.runner.optim_wrapper
         weights = self.plan.weights(self._iter, self.runner.rank)
+        leftovers = self.plan.leftovers(self._iter)
         outputs = []
-        for batch, weight in zip(batches, weights, strict=True):
+        for place, (batch, weight) in enumerate(zip(batches, weights, strict=True)):
             optim_wrapper.loss_weight = weight
+            optim_wrapper.uncounted = place < leftovers
             outputs.append(self.runner.model.train_step(batch, optim_wrapper=optim_wrapper))
         if getattr(optim_wrapper, "last_skip", None) is not None:
             report_skipped_step(self.runner, batches, outputs)
         elif isinstance(objective := self.runner.objective, HasTeacher):
             objective.follow_student()
         try:
-            self.runner.call_hook("after_train_iter", **place, outputs=_mean(outputs, weights))
+            self.runner.call_hook("after_train_iter", **now, outputs=_mean(outputs, weights))
         finally:
             # the step is made, whatever a hook decides after it
             self._iter += 1

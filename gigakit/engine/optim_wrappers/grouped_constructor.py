@@ -17,7 +17,14 @@ from gigakit.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS, OPTIMIZ
 
 LOGGER = logging.getLogger(__name__)
 
-_KEYS = ("rule", "no_decay", "layer_decay", "layer_decay_in", "patch_embed_lr")
+_KEYS = (
+    "rule",
+    "no_decay",
+    "layer_decay",
+    "layer_decay_in",
+    "patch_embed_lr",
+    "patch_embed_at_full_rate",
+)
 
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
@@ -34,6 +41,8 @@ class GroupedOptimWrapperConstructor:
       DINOv2's short recipe takes 0.9, GigaPath's fine-tuning 0.95.
     - ``layer_decay_in``: the networks it applies to, such as ``["encoder"]``; default all.
     - ``patch_embed_lr``: a further factor for patch embeddings; DINOv2 takes 0.2.
+    - ``patch_embed_at_full_rate``: ``layer_decay`` passes them over, as GigaPath's released
+      fine-tuning does by mistake.
 
     Groups carry ``lr_mult``, ``wd_mult`` and ``is_last_layer``, which schedules follow, and the
     names of their parameters. The fused form of the optimiser is taken where the device has it,
@@ -133,5 +142,7 @@ def _allowed(key: str, value: Any) -> str | None:
     if key in ("no_decay", "layer_decay_in"):
         names = isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
         return None if names else "give a list of names"
+    if key == "patch_embed_at_full_rate":
+        return None if isinstance(value, bool) else "give True or False"
     number = isinstance(value, int | float) and 0.0 < value <= 1.0
     return None if number else "give a number above 0, at most 1"

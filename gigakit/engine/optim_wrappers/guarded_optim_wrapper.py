@@ -97,6 +97,8 @@ class GuardedOptimWrapper(OptimWrapper):
         self._losses: list[Tensor] = []
         # by what the next batch's loss counts; the loop sets it where batches differ in samples
         self.loss_weight = 1.0
+        # the next batch's gradient is added, and counts as none of the step's batches
+        self.uncounted = False
 
     def initialize_count_status(self, model: nn.Module, init_counts: int, max_counts: int) -> None:
         """Start counting batches; the loop counts optimiser steps."""
@@ -123,6 +125,13 @@ class GuardedOptimWrapper(OptimWrapper):
         """Propagate the loss back, and remember it for the decision."""
         self._losses.append(loss.detach())
         super().backward(loss, **kwargs)
+        if self.uncounted:
+            self._inner_count -= 1
+
+    def should_update(self) -> bool:
+        """Tell whether the batches of a step are complete."""
+        complete: bool = super().should_update()
+        return complete and not self.uncounted
 
     def step(self, **kwargs: Any) -> None:
         """Make the optimiser's step, or skip it; :attr:`last_skip` then says why."""

@@ -64,6 +64,7 @@ def treatments(
     layer_decay: float = 1.0,
     layer_decay_in: Sequence[str] = ("",),
     patch_embed_lr: float = 1.0,
+    patch_embed_at_full_rate: bool = False,
 ) -> dict[str, Treatment]:
     """Return how each trained parameter of a model is treated, by name.
 
@@ -79,6 +80,8 @@ def treatments(
         layer_decay: factor from one layer to the one before it.
         layer_decay_in: names of the networks, or how they begin, that it applies to; default all.
         patch_embed_lr: factor of the patch embeddings' learning rate.
+        patch_embed_at_full_rate: ``layer_decay`` passes patch embeddings over, as in GigaPath's
+            released fine-tuning, whose test of names misses them.
 
     Source: BEiT (Bao et al. 2021) for the layers; DINOv2, ``get_params_groups_with_decay``.
     """
@@ -91,7 +94,7 @@ def treatments(
         if name.startswith(tuple(layer_decay_in)):
             lr_mult = layer_decay ** below.get(name, 0)
         if "patch_embed" in name.split("."):
-            lr_mult *= patch_embed_lr
+            lr_mult = (1.0 if patch_embed_at_full_rate else lr_mult) * patch_embed_lr
         decays = RULES[rule](name, parameter) and not name.startswith(tuple(no_decay))
         found[name] = Treatment(lr_mult, float(decays), "last_layer" in name)
     return found

@@ -267,7 +267,11 @@ class GigakitRunner(Runner):
     def _build_param_scheduler(self, scheduler: Any, optim_wrapper: Any) -> list[Any]:
         """Build schedules; gigakit's are told the steps of the loop, mmengine's take their own."""
         loop = self.train_loop
-        counts = {"total_steps": loop.max_iters, "steps_per_epoch": loop.steps_per_epoch}
+        counts = {
+            "total_steps": loop.max_iters,
+            "steps_per_epoch": loop.steps_per_epoch,
+            "leftover_steps": loop.plan.leftover_steps,
+        }
         configs = scheduler if isinstance(scheduler, list | tuple) else [scheduler]
         return [
             # mmengine builds them once more at resume
@@ -291,7 +295,7 @@ class GigakitRunner(Runner):
             )
 
 
-def _build_schedule(config: dict[str, Any], optim_wrapper: Any, counts: dict[str, int]) -> Any:
+def _build_schedule(config: dict[str, Any], optim_wrapper: Any, counts: dict[str, float]) -> Any:
     kind = PARAM_SCHEDULERS.get(config["type"])
     accepted = inspect.signature(kind).parameters if kind is not None else {}
     open_counts = {

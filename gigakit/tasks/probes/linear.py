@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +98,14 @@ def _mask(data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:
     return mask
 
 
-def _fitted(data: LabelledFeatures, tiles: np.ndarray, strength: float):  # type: ignore[no-untyped-def] # noqa: ANN202
+def fit_logistic(features: np.ndarray, labels: np.ndarray, strength: float) -> Any:
+    """Return a class-balanced logistic regression on standardised features, fitted.
+
+    Args:
+        features: ``(N, D)``.
+        labels: ``(N,)`` int64.
+        strength: inverse regularisation.
+    """
     from sklearn.linear_model import LogisticRegression  # noqa: PLC0415
     from sklearn.pipeline import make_pipeline  # noqa: PLC0415
     from sklearn.preprocessing import StandardScaler  # noqa: PLC0415
@@ -106,12 +114,20 @@ def _fitted(data: LabelledFeatures, tiles: np.ndarray, strength: float):  # type
         StandardScaler(),
         LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS),
     )
-    return model.fit(data.features[tiles], data.labels[tiles])
+    return model.fit(features, labels)
 
 
-def _spread(model, data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:  # type: ignore[no-untyped-def] # noqa: ANN001
-    """Return probabilities ``(M, C)``; a class that training never saw has none."""
-    found = model.predict_proba(data.features[tiles])
-    spread = np.zeros((len(found), len(data.classes)))
+def class_probabilities(model: Any, features: np.ndarray, classes: int) -> np.ndarray:
+    """Return probabilities ``(M, C)`` of a fitted model; a class it never saw has none."""
+    found = model.predict_proba(features)
+    spread = np.zeros((len(found), classes))
     spread[:, model.classes_] = found
     return spread
+
+
+def _fitted(data: LabelledFeatures, tiles: np.ndarray, strength: float) -> Any:
+    return fit_logistic(data.features[tiles], data.labels[tiles], strength)
+
+
+def _spread(model: Any, data: LabelledFeatures, tiles: np.ndarray) -> np.ndarray:
+    return class_probabilities(model, data.features[tiles], len(data.classes))

@@ -16,10 +16,11 @@ from gigakit.ssl.health import (
     rank_me,
     spectrum_slope,
 )
+from gigakit.tasks.evaluation.bootstrap import Score
 from gigakit.tasks.probes.knn import knn_probabilities
 from gigakit.tasks.probes.labelled import LabelledFeatures
 from gigakit.tasks.probes.linear import linear_probe
-from gigakit.tasks.probes.scores import Score, differences, scores, scores_with_intervals
+from gigakit.tasks.probes.scores import differences, scores, scores_with_intervals
 
 NEIGHBOURS = (10, 20, 100, 200)
 REPORTED_NEIGHBOURS = 20

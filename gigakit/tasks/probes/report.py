@@ -15,9 +15,10 @@ import cv2
 import numpy as np
 
 from gigakit.core.files import atomic_path, write_json, write_text
+from gigakit.tasks.evaluation.bootstrap import Score
 from gigakit.tasks.probes.pictures import confusion_picture, neighbours_picture
 from gigakit.tasks.probes.probe import NEIGHBOURS, REPORTED_NEIGHBOURS, ProbeResult
-from gigakit.tasks.probes.scores import NAMES, Score
+from gigakit.tasks.probes.scores import NAMES
 from gigakit.tasks.probes.tile_collection import TileCollection, counts
 
 Table = tuple[str, tuple[str, ...], list[tuple[str, ...]]]

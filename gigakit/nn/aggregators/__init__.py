@@ -1,0 +1,1 @@
+"""Aggregators: from a slide's tile embeddings to one embedding of the slide."""

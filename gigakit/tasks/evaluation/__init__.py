@@ -1,0 +1,1 @@
+"""From predictions of cross-validated runs to numbers with intervals, by patient."""

@@ -1,0 +1,1 @@
+"""What frozen probes fit, one file each: ``fit(features, targets, task, setting, seed)``."""

@@ -1,0 +1,1 @@
+"""Objectives of slide-level tasks: what the runner trains."""
