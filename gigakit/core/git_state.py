@@ -20,15 +20,15 @@ def git_state(file: Path) -> dict[str, Any] | None:
 
     Returns:
         ``commit``; ``branch``, ``None`` where none is checked out; ``dirty``; ``changed``, the
-        lines of ``git status --short``; ``diff``, that of tracked files to the commit, where it is
-        not too long; ``diff_sha256``. ``None`` where no checkout tracks the file, as in an
+        lines of ``git status --porcelain``; ``diff``, that of tracked files to the commit, where it
+        is not too long; ``diff_sha256``. ``None`` where no checkout tracks the file, as in an
         installed package, or where there is no git.
     """
     folder = file.parent
     if _git(folder, "ls-files", "--error-unmatch", file.name) is None:
         return None
     commit = _git(folder, "rev-parse", "HEAD")
-    changed, diff = _git(folder, "status", "--short"), _git(folder, "diff", "HEAD")
+    changed, diff = _git(folder, "status", "--porcelain"), _git(folder, "diff", "HEAD")
     if commit is None or changed is None or diff is None:
         return None
     return {

@@ -76,6 +76,9 @@ def record_start(folder: Path, origin: Mapping[str, Any], *, resumed: bool) -> N
         "git": git_state(Path(gigakit.__file__)),
         **{key: value for key, value in origin.items() if key not in whole},
     }
+    if start.get("recipe_git") == start["git"]:
+        # one checkout holds both
+        start["recipe_git"] = None
     head = {key: origin.get(key) for key in whole}
     write_json(path, {**head, "starts": [*before, start]})
 

@@ -13,7 +13,18 @@ from gigakit import __version__
 from gigakit.cli import app
 from gigakit.core.errors import SomeSlidesFailedError
 
-COMMANDS = ("train", "ablate", "tile", "embed", "probe", "sample", "list", "config", "doctor")
+COMMANDS = (
+    "train",
+    "ablate",
+    "tile",
+    "embed",
+    "probe",
+    "sample",
+    "list",
+    "config",
+    "doctor",
+    "new",
+)
 LIGHT = (
     ("--help",),
     ("--version",),
@@ -21,16 +32,28 @@ LIGHT = (
     ("list", "attention", "DilatedAttention"),
     ("config", "check", "gigapath_slide"),
     ("config", "show", "gigapath_slide"),
+    ("config", "tree", "gigapath_slide"),
+    ("list", "axis"),
+    ("new", "--help"),
     ("train", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
 )
 
 
-def test_help_names_every_command(call):
+def test_help_names_every_command_in_one_line_of_a_panel(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     code, out, err = call("--help")
     assert (code, err) == (0, "")
-    assert all(re.search(rf"\b{command}\b", out) for command in COMMANDS)
+    lines = out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for panel in ("Slides and tiles", "Training", "Evaluation", "Configs and components"):
+        assert any(line.startswith(f"╭─ {panel} ") for line in lines)
+    begun = [re.match(r"│ ([a-z]+) +\S", line) for line in lines]
+    assert {match[1] for match in begun if match} >= set(COMMANDS)
+    # a line that goes on has an empty first column
+    panels = lines[next(i for i, line in enumerate(lines) if "Slides and tiles" in line) :]
+    assert not any(re.match(r"│ {8}", line) for line in panels)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

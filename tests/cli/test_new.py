@@ -151,7 +151,7 @@ def test_outside_of_a_checkout_the_present_folder_is_ones_own(call, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "fix"),
     [
-        (("atention", "Mine"), "did you mean 'attention'?"),
+        (("attentoin", "Mine"), "did you mean 'attention'?"),
         (("reader", "Mine"), "choose from attention, position"),
         (("attention", "mine"), "such as MyAttention"),
         (("attention", "My-Attention"), "such as MyAttention"),
