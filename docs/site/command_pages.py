@@ -72,7 +72,7 @@ def _flag(parameter: Any, context: Any) -> str:
     flags = ", ".join([*parameter.opts, *parameter.secondary_opts])
     if parameter.is_flag:
         return flags
-    value = parameter.metavar or parameter.display_type(context).strip("<>")
+    value = parameter.metavar or parameter.display_type(context).strip("<>").removesuffix(" range")
     return f"{flags} {value}"
 
 

@@ -21,7 +21,7 @@ def inline(text: str) -> str:
         if number % 2:
             parts[number] = f"`{' '.join(part.strip('`').split())}`"
         else:
-            parts[number] = re.sub(r"([*_<\[])", r"\\\1", part)
+            parts[number] = re.sub(r"([*_\[])", r"\\\1", part).replace("<", "&lt;")
     return "".join(parts)
 
 

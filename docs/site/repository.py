@@ -23,7 +23,7 @@ ELSEWHERE = {
     "tools/bench/README.md": "benchmarks.md",
 }
 # files of the site itself
-OWN = ("style.css",)
+OWN = ("style.css", "iframe-worker.js")
 _PAGES = {page: path for path, page in ELSEWHERE.items()}
 _FENCE = re.compile(r"^ *(```|~~~)")
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^)\s]+)\)")
