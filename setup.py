@@ -17,7 +17,7 @@ class BuildWithTestedVersions(build_py):
     def run(self) -> None:
         """Build, then copy."""
         super().run()
-        if not self.editable_mode:
+        if not self.editable_mode and (HERE / TESTED).is_file():
             shutil.copy(HERE / TESTED, Path(self.build_lib) / "gigakit" / "assets" / TESTED)
 
 

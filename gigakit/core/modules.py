@@ -114,7 +114,7 @@ def all_arguments(found: Found) -> tuple[tuple[Argument, ...], bool]:
         for index, argument in enumerate(signature.arguments):
             by_position = index < min(skip, signature.positional)
             if not by_position and argument.name not in given:
-                collected.setdefault(argument.name, _spelled_out(argument, step.source))
+                collected.setdefault(argument.name, _spelled_out(argument, step))
         if signature.open or not signature.forwards:
             return tuple(collected.values()), signature.open
         given |= set(signature.supplied)
@@ -154,7 +154,22 @@ def _resolve(base: str, found: Found) -> Found | None:
     return find(f"{origin}.{rest}" if rest else origin)
 
 
-def _spelled_out(argument: Argument, source: Source) -> Argument:
-    """Replace an annotation that names an alias of its own file."""
-    alias = source.aliases.get(argument.annotation or "")
-    return replace(argument, annotation=alias) if alias else argument
+def _spelled_out(argument: Argument, found: Found) -> Argument:
+    """Replace an annotation or a default that names an alias or a constant of the same package."""
+    return replace(
+        argument,
+        annotation=_meaning(argument.annotation, found),
+        default=_meaning(argument.default, found),
+    )
+
+
+def _meaning(text: str | None, found: Found) -> str | None:
+    """Return what a name stands for, where its file or one that it is imported from says so."""
+    if text is None or not text.isidentifier():
+        return text
+    if text in found.source.aliases:
+        return found.source.aliases[text]
+    module, _, name = found.source.imports.get(text, "").rpartition(".")
+    same_package = module.partition(".")[0] == found.module.partition(".")[0]
+    path = locate(module) if module and same_package else None
+    return CACHE.read(path, module).aliases.get(name, text) if path else text

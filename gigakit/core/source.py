@@ -69,7 +69,7 @@ class Source:
     Args:
         definitions: classes and functions by name.
         imports: dotted origin of each imported name.
-        aliases: text of module-level assignments that annotations may name.
+        aliases: text of module-level assignments that annotations and defaults may name.
         registrations: registry, registered name and target of plain ``register_module`` calls.
     """
 
@@ -99,7 +99,7 @@ def read_source(path: Path, module: str) -> Source:
         elif isinstance(node, ast.Import | ast.ImportFrom):
             source.imports.update(_imported(node, package))
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if isinstance(node.value, ast.Subscript | ast.BinOp):
+            if isinstance(node.value, ast.Subscript | ast.BinOp | ast.Tuple | ast.Constant):
                 source.aliases[node.targets[0].id] = ast.unparse(node.value)
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             registrations += _registration(node.value)

@@ -69,6 +69,12 @@ def test_in_full_means_what_it_takes_and_who_uses_it(call, tmp_path):
     assert call("config", "check", str(file))[:2] == (0, f"{file}: ok\n")
 
 
+def test_names_of_choices_and_constants_are_spelled_out(call):
+    out = call("list", "attention", "DilatedAttention")[1]
+    assert "  head_offsets: Literal['block', 'modulo', 'none'] = 'block'\n" in out
+    assert "  dilation_ratios: Sequence[int] = (1, 2, 4, 8, 16)\n" in out
+
+
 def test_what_no_recipe_has_a_place_for(call):
     assert "no recipe has a place for it" in call("list", "executor", "LocalExecutor")[1]
 
