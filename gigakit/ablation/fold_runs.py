@@ -21,6 +21,7 @@ from gigakit.engine.signals import REQUESTS, exit_code
 from gigakit.tasks.evaluation.predictions import FILE
 
 TRAIN = (sys.executable, "-m", "gigakit", "train")
+_STOPPED = tuple(exit_code(number) for number in REQUESTS)
 _LOOK_SECONDS = 0.1
 
 
@@ -58,7 +59,7 @@ def run_folds(plan: FoldPlan, *, jobs: int = 1, announce: Callable[[str], None])
                 running[_start(plan, run, jobs)] = run
             for child in [child for child in running if child.poll() is not None]:
                 run = running.pop(child)
-                if child.returncode != 0 and child.returncode not in map(exit_code, REQUESTS):
+                if child.returncode not in (0, *_STOPPED):
                     failed.append(run)
                 announce(f"{run.title}: {_outcome(run, child.returncode)}")
             if received and not running:
@@ -90,6 +91,8 @@ def failure(run: FoldRun) -> str:
 def _outcome(run: FoldRun, code: int) -> str:
     if code == 0:
         return "done"
+    if code in _STOPPED:
+        return "interrupted"
     return f"failed with exit code {code}: {failure(run)} (see {run.log})"
 
 

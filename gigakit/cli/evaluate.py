@@ -80,6 +80,10 @@ def evaluate(
         str | None,
         typer.Option("--settings", help="Probe: its settings to choose from, such as 0.01,1."),
     ] = None,
+    inner_folds: Annotated[
+        int,
+        typer.Option("--inner-folds", min=0, help="Probe: choose by folds of train and val."),
+    ] = 0,
     shots: Annotated[
         str | None,
         typer.Option("--shots", help="Probe: training patients a class, such as 1,2,4,8."),
@@ -142,6 +146,7 @@ def evaluate(
             embedding=embedding,
             layers=layers,
             settings=settings,
+            inner_folds=inner_folds,
             shots=shots,
             shot_draws=shot_draws,
         )

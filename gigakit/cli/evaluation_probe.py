@@ -12,6 +12,7 @@ def evaluate_probe(
     embedding: str,
     layers: str,
     settings: str | None,
+    inner_folds: int,
     shots: str | None,
     shot_draws: int,
 ) -> None:
@@ -35,6 +36,7 @@ def evaluate_probe(
         vectors,
         cohort.data,
         settings=values,
+        inner_folds=inner_folds,
         unit=unit,
         areas=areas,
         draws=asked.draws,

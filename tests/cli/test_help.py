@@ -15,10 +15,13 @@ from gigakit.core.errors import SomeSlidesFailedError
 
 COMMANDS = (
     "train",
+    "test",
     "ablate",
     "tile",
     "embed",
     "probe",
+    "evaluate",
+    "compare",
     "sample",
     "list",
     "config",
@@ -36,8 +39,11 @@ LIGHT = (
     ("list", "axis"),
     ("new", "--help"),
     ("train", "--help"),
+    ("test", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
+    ("evaluate", "--help"),
+    ("compare", "--help"),
 )
 
 

@@ -67,6 +67,17 @@ def test_other_labels_are_numbers_and_may_be_unknown(cohort, columns, kind, shap
     assert unknown == ([0, 4] if kind == "multi_label" else [0] * shape[0])
 
 
+def test_slides_kept_in_memory_are_the_same_and_read_once(cohort, monkeypatch):
+    plain, kept = build(cohort), build(cohort, keep_in_memory=True)
+    reads = []
+    monkeypatch.setattr(
+        kept.folder, "read", lambda path: reads.append(path) or plain.folder.read(path)
+    )
+    for _ in range(2):
+        assert torch.equal(kept[3]["features"], plain[3]["features"])
+    assert len(reads) == 1
+
+
 def test_tiles_are_shuffled_in_training_alone(cohort):
     plain, shuffled = build(cohort, split="train"), build(cohort, split="train", shuffle_tiles=True)
     stored, one, same, other = plain[2, 5], shuffled[2, 5], shuffled[2, 5], shuffled[2, 17]

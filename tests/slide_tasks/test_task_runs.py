@@ -8,6 +8,7 @@ import shutil
 
 import pytest
 import torch
+from resuming.processes import Order, start
 from resuming.recipes import resolved
 from safetensors import safe_open
 
@@ -222,3 +223,23 @@ def test_weights_of_another_model_are_refused(chosen, cohort):
     values = _values(changes(cohort, ["label"]))
     with pytest.raises(CheckpointError, match="not of this model"):
         evaluate(values, folder, device="cpu")
+
+
+def test_two_processes_equal_one(cohort, tmp_path):
+    """Without dropout, which is each rank's own; blocks without gradient included."""
+    made = {
+        "target.kind": None, "train_cfg.carry_leftovers": False, "train_cfg.epochs": 1,
+        "model.aggregator.encoder.dropout": 0.0, "optim_wrapper.optimizer.lr": 1e-2,
+        "param_scheduler": None,
+    }  # fmt: skip
+    values = resolved("tiny/slide_task", changes(cohort, **made))
+    train(values, work_dir=tmp_path / "one")
+    half = resolved(
+        "tiny/slide_task", changes(cohort, **made, **{"optim_wrapper.accumulative_counts": 2})
+    )
+    start(Order(half, tmp_path / "two", tmp_path / "notes", counts_calls=False), 2).finish()
+    one, two = (rows_of(tmp_path / run / "predictions.csv") for run in ("one", "two"))
+    assert [row["slide_id"] for row in one] == [row["slide_id"] for row in two]
+    for name in ("probability_benign", "probability_tumour"):
+        found = [float(row[name]) for row in two]
+        assert found == pytest.approx([float(row[name]) for row in one], abs=1e-4)

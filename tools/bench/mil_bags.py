@@ -39,6 +39,7 @@ SETTING = {
     "optim_wrapper.optimizer.weight_decay": 0.01,
     "train_dataloader.batch_size": 8,
     "test_dataloader.batch_size": 8,
+    "train_dataloader.dataset.keep_in_memory": True,
     "target.columns": ["label"],
     "default_hooks.checkpoint.interval_steps": None,
     "default_hooks.scalars.interval_steps": 1000,

@@ -1,10 +1,10 @@
 """Known bars of real cohorts by the frozen-probe path: mean-pooled features, logistic regression.
 
 ucsb_breast, musk1  bags of vectors: five times ten folds by bag, one strength
-ebhi_cases          any malignant tile of a case: mean and deviation of its tiles' colour and texture,
-                    the given split, strength 1
+ebhi_cases          any malignant tile of a case: mean and deviation of the colour and texture of
+                    its tiles, the given split, strength 1
 
-Strengths and poolings are those that give the known numbers: they are not chosen by validation here.
+Strengths and poolings are those of the known numbers; validation does not choose them here.
 
 Each cohort is written as feature files and a table, then read as a user's.
 

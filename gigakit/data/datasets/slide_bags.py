@@ -18,6 +18,7 @@ from gigakit.data.feature_folder import FeatureFolder
 from gigakit.data.slide_labels import SlideLabels, read_slide_labels
 from gigakit.data.slide_splits import read_parts
 from gigakit.registry import DATASETS
+from gigakit.wsi.features import FeatureSet
 
 # words that keep the uses of one draw's seed apart
 _TILES, _STEP = 0, 1
@@ -47,6 +48,7 @@ class SlideBags(Dataset[dict[str, Any]]):
         shuffle_tiles: permute tiles in training, as the published fine-tuning does.
         shuffle_tiles_in_evaluation: the published fine-tuning does it there too, so that its
             scores change from one evaluation to the next; here they do not.
+        keep_in_memory: read each file once, in each loader worker; for cohorts that fit.
         coords: folder of HDF5 files whose coordinates count, for feature files without.
         step: side of a tile in the unit of the coordinates, where the files do not tell it.
         seed: of the order and choice of tiles.
@@ -75,6 +77,7 @@ class SlideBags(Dataset[dict[str, Any]]):
         max_tiles: int | None = None,
         shuffle_tiles: bool = False,
         shuffle_tiles_in_evaluation: bool = False,
+        keep_in_memory: bool = False,
         coords: str | None = None,
         step: float | None = None,
         seed: int = 0,
@@ -105,6 +108,7 @@ class SlideBags(Dataset[dict[str, Any]]):
         self.data = data
         self.files = self.folder.select(data.slides.tolist())
         self.max_tiles, self.seed = max_tiles, seed
+        self._kept: dict[int, FeatureSet] | None = {} if keep_in_memory else None
         self.trains = split == "train"
         self.shuffle = shuffle_tiles if self.trains else shuffle_tiles_in_evaluation
 
@@ -138,11 +142,7 @@ class SlideBags(Dataset[dict[str, Any]]):
             StoreError: the feature file is damaged or has no tiles.
         """
         index, draw = key if isinstance(key, tuple) else (key, key)
-        stored = self.folder.read(self.files[index])
-        if not len(stored.features):
-            raise StoreError(
-                "has no tiles", where=self.files[index], fix="take the slide out of the table"
-            )
+        stored = self._read(index)
         generator = random_generator(self.seed, _TILES, draw if self.trains else index)
         chosen = self._tiles(len(stored.features), generator)
         return {
@@ -153,6 +153,18 @@ class SlideBags(Dataset[dict[str, Any]]):
             "slide_id": str(self.data.slides[index]),
             "patient_id": str(self.data.patients[index]),
         }
+
+    def _read(self, index: int) -> FeatureSet:
+        if self._kept is not None and index in self._kept:
+            return self._kept[index]
+        stored = self.folder.read(self.files[index])
+        if not len(stored.features):
+            raise StoreError(
+                "has no tiles", where=self.files[index], fix="take the slide out of the table"
+            )
+        if self._kept is not None:
+            self._kept[index] = stored
+        return stored
 
     def _tiles(self, count: int, generator: np.random.Generator) -> np.ndarray | slice:
         """Return which tiles of a slide to take, in order."""

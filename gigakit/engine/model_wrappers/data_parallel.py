@@ -21,7 +21,8 @@ class DataParallelModel(MMDistributedDataParallel):
     Args:
         module: the objective; handed in by the runner.
         activation_checkpointing: compute the blocks' activations again in the backward pass.
-        find_unused_parameters: set it where a step leaves some parameters without gradient.
+        find_unused_parameters: set it where a step leaves some parameters without gradient; an
+            objective whose ``leaves_parameters_unused`` is true needs no telling.
         bucket_mb: gradients exchanged at once, in MiB.
 
     Source: Li et al. 2020, "PyTorch Distributed".
@@ -45,7 +46,8 @@ class DataParallelModel(MMDistributedDataParallel):
             device_ids=None,
             # buffers are computed alike on all ranks
             forward_sync_buffers=False,
-            find_unused_parameters=find_unused_parameters,
+            find_unused_parameters=find_unused_parameters
+            or bool(getattr(module, "leaves_parameters_unused", False)),
             bucket_cap_mb=bucket_mb,
         )
         self._settle_buckets()

@@ -78,6 +78,8 @@ class LongNetAggregator(nn.Module):
         self.encoder: LayeredEncoder = built
         self.pooling, self.frozen = pooling, frozen
         self.layers = None if layers is None else list(layers)
+        # blocks after the last layer chosen, and the norm after all blocks
+        self.leaves_parameters_unused = self.layers is not None and not frozen
         self.width = built.width * (1 if self.layers is None else len(self.layers))
         if frozen:
             built.requires_grad_(requires_grad=False)

@@ -10,12 +10,14 @@ import numpy as np
 
 from gigakit.core.errors import ConfigError
 from gigakit.data.slide_labels import SlideLabels, Task
-from gigakit.tasks.evaluation.evaluation import FoldResult
+from gigakit.tasks.evaluation.evaluation import FoldResult, Unit
 from gigakit.tasks.evaluation.models import cox, linear, neighbours, prototypes, published_linear
 from gigakit.tasks.evaluation.predictions import Predictions
-from gigakit.tasks.evaluation.scores import validation_score
-from gigakit.tasks.evaluation.splits import Split
+from gigakit.tasks.evaluation.scores import validation_loss
+from gigakit.tasks.evaluation.splits import Split, cross_validation
 
+# the slides that are learnt from, and those that are asked about
+Places = tuple[np.ndarray, np.ndarray]
 # fits on (features, targets, task, setting, seed) and returns what predicts
 Fit = Callable[[np.ndarray, np.ndarray, Task, float, int], Callable[[np.ndarray], np.ndarray]]
 
@@ -105,13 +107,15 @@ def probe_fold(
     *,
     round_number: int = 0,
     settings: Sequence[float] | None = None,
-    unit: str = "patient",
+    inner_folds: int = 0,
+    unit: Unit = "patient",
     seed: int = 0,
 ) -> tuple[FoldResult, Predictions]:
     """Fit a probe in one fold, and predict its test slides, once.
 
-    Every setting and version of the vectors is fitted on train and scored on val; the best one is
-    fitted anew on train and val. Test slides decide nothing.
+    Of all settings and versions of the vectors the one of least loss is chosen: fitted on train and
+    asked on val, or in an inner cross-validation by patient over both. It is then fitted anew on
+    train and val. Test slides decide nothing.
 
     Args:
         probe: what is fitted.
@@ -120,46 +124,57 @@ def probe_fold(
         split: train, val and test.
         round_number: of the split.
         settings: to choose from instead of the probe's own.
+        inner_folds: of the inner cross-validation; 0 chooses by val.
         unit: what validation scores: patients or slides.
         seed: of what is drawn.
 
     Returns:
         The test predictions with what was chosen, and the val predictions of the chosen setting.
+
+    Raises:
+        ConfigError: too few patients of a class for the inner folds.
     """
     rows = {part: split.rows(part) for part in ("train", "val", "test")}
-    candidates = [(v, s) for v in versions for s in settings or probe.values]
-    best: tuple[tuple[float, float], Predictions] | None = None
-    chosen = candidates[0]
-    for version, setting in candidates:
-        val = _predicted(
-            probe, versions[version], data, (rows["train"], rows["val"], "val"), setting, seed
-        )
-        score = validation_score(val, unit) if len(candidates) > 1 else (0.0, 0.0)
-        if best is None or score > best[0]:
-            best, chosen = (score, val), (version, setting)
-    if best is None:
-        raise ConfigError("no setting to choose from", where="--settings")
-    version, setting = chosen
     learnt = np.concatenate([rows["train"], rows["val"]])
-    test = _predicted(probe, versions[version], data, (learnt, rows["test"], "test"), setting, seed)
+    inner = [(rows["train"], rows["val"])]
+    if inner_folds:
+        inside = cross_validation(data.select(learnt), inner_folds, seed=seed)
+        inner = [(learnt[one.rows("train", "val")], learnt[one.rows("test")]) for one in inside]
+
+    def predicted(version: str, setting: float, places: Places, part: str) -> Predictions:
+        return _predicted(probe, versions[version], data, places, (part, setting, seed))
+
+    def loss(version: str, setting: float) -> float:
+        each = [
+            validation_loss(predicted(version, setting, places, "val"), unit) for places in inner
+        ]
+        defined = [value for value in each if not np.isnan(value)]
+        return float(np.mean(defined)) if defined else 0.0
+
+    candidates = [(v, s) for v in versions for s in settings or probe.values]
+    version, setting = candidates[0]
+    if len(candidates) > 1:
+        # of equals the first
+        version, setting = min(candidates, key=lambda one: loss(*one))
     facts: dict[str, Any] = {
         "train_patients": len(np.unique(data.patients[rows["train"]])),
         "val_patients": len(np.unique(data.patients[rows["val"]])),
         "vectors": version,
         probe.setting.replace(" ", "_"): setting,
     }
-    return FoldResult(split.name, round_number, test, facts), best[1]
+    test = predicted(version, setting, (learnt, rows["test"]), "test")
+    val = predicted(version, setting, (rows["train"], rows["val"]), "val")
+    return FoldResult(split.name, round_number, test, facts), val
 
 
 def _predicted(
     probe: Probe,
     features: np.ndarray,
     data: SlideLabels,
-    places: tuple[np.ndarray, np.ndarray, str],
-    setting: float,
-    seed: int,
+    places: Places,
+    how: tuple[str, float, int],
 ) -> Predictions:
-    learnt, asked, part = places
+    (learnt, asked), (part, setting, seed) = places, how
     predict = probe.fit(features[learnt], data.targets[learnt], data.task, setting, seed)
     return Predictions(
         data.task,

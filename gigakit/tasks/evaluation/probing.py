@@ -27,6 +27,7 @@ class Probing:
         vectors: of all slides.
         data: the slides.
         settings: to choose from; ``None`` takes the probe's own.
+        inner_folds: of the cross-validation that chooses; 0 chooses by each fold's val.
         unit: what is scored.
         areas: of folds, or of rounds; see :class:`Evaluation`.
         draws: of patients, for the intervals.
@@ -39,6 +40,7 @@ class Probing:
     vectors: SlideVectors
     data: SlideLabels
     settings: Sequence[float] | None = None
+    inner_folds: int = 0
     unit: Unit = "patient"
     areas: Areas = "folds"
     draws: int = DRAWS
@@ -63,6 +65,7 @@ class Probing:
                 split,
                 round_number=number,
                 settings=self.settings,
+                inner_folds=self.inner_folds,
                 unit=self.unit,
                 seed=self.seed,
             )
@@ -70,10 +73,13 @@ class Probing:
                 both = joined([val, result.predictions])
                 write_predictions(out / "folds" / split.name / FILE, both)
             results.append(result)
+        where = "on val"
+        if self.inner_folds:
+            where = f"over {self.inner_folds} inner folds by patient of its train and val"
         facts = {
             "model": f"{name}: {probe.meaning}",
             "vectors": self.vectors.source,
-            "chosen": f"{probe.setting} and vectors, in each fold by its val patients",
+            "chosen": f"{probe.setting} and vectors, in each fold by least loss {where}",
             **(self.facts or {}),
         }
         return make_card(

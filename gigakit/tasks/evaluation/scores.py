@@ -14,6 +14,8 @@ from gigakit.tasks.evaluation.calibration import brier, calibration_error
 from gigakit.tasks.evaluation.predictions import Predictions, by_patient
 
 _NAN = float("nan")
+# of a class that training slides lack
+_LEAST_PROBABILITY = 1e-6
 _LIBRARIES = ("sklearn", "lifelines", "matplotlib")
 # a table's columns; higher is better but for these
 LOWER_IS_BETTER = ("MAE", "RMSE", "Brier", "ECE")
@@ -55,6 +57,29 @@ def validation_score(found: Predictions, unit: str) -> tuple[float, float]:
     value = scores[headline(own.task)]
     error = scores.get("Brier", scores.get("MAE", 0.0))
     return (0.0 if np.isnan(value) else value, -error)
+
+
+def validation_loss(found: Predictions, unit: str) -> float:
+    """Return what a choice of regularisation minimises, since it changes smoothly with it.
+
+    Log loss of classes and of known labels, squared error of values, one minus the C-index of
+    risks; NaN where no pair of these can be compared.
+
+    Args:
+        found: predictions of val slides.
+        unit: ``patient`` or ``slide``.
+    """
+    own = by_patient(found) if unit == "patient" else found
+    if own.task.kind == "survival":
+        return 1.0 - scores_of(own.task, own.targets, own.outputs)["C-index"]
+    if own.task.kind == "regression":
+        return float(((own.outputs - own.targets) ** 2).mean())
+    if own.task.kind == "classification":
+        told = own.outputs[np.arange(len(own)), own.targets[:, 0].astype(np.int64)]
+    else:
+        known = ~np.isnan(own.targets)
+        told = np.where(own.targets == 1, own.outputs, 1.0 - own.outputs)[known]
+    return float(-np.log(np.maximum(told, _LEAST_PROBABILITY)).mean())
 
 
 def require_evaluation_libraries() -> None:

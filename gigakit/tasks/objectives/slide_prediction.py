@@ -75,6 +75,11 @@ class SlidePrediction(BaseModel):
                     fix="set it to 0",
                 )
 
+    @property
+    def leaves_parameters_unused(self) -> bool:
+        """A step leaves parameters without gradient, such as blocks after the last layer chosen."""
+        return bool(getattr(self.aggregator, "leaves_parameters_unused", False))
+
     def encoder_parts(self) -> tuple[str, ...]:
         """Return the slide encoder's name, which a file of one can fill.
 

@@ -184,9 +184,9 @@ def test_a_rare_class_is_counted_not_hidden():
 
 def test_a_paired_difference_is_narrower_and_signed():
     better, worse = evaluation(name="a", strength=2.0), evaluation(name="b", strength=1.2)
-    found = compare(better, worse, draws=300)
+    found = compare(better, worse, draws=150)
     gap = found.differences["macro AUROC"].gap
-    alone = scores_with_intervals(better, draws=300)["macro AUROC"]
+    alone = scores_with_intervals(better, draws=150)["macro AUROC"]
     assert gap.value == pytest.approx(
         whole_scores(better)["macro AUROC"] - whole_scores(worse)["macro AUROC"]
     )
@@ -197,7 +197,7 @@ def test_a_paired_difference_is_narrower_and_signed():
     assert found.differences["Brier"].better > 0.5
     same = compare(better, better, draws=50).differences["macro AUROC"]
     assert (same.gap.low, same.gap.high, same.better) == (0, 0, 0.5)
-    correlated = compare(better, evaluation(name="c", strength=1.9), draws=300)
+    correlated = compare(better, evaluation(name="c", strength=1.9), draws=150)
     narrow = correlated.differences["macro AUROC"].gap
     assert narrow.high - narrow.low < alone.high - alone.low
 
