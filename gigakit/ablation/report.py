@@ -61,7 +61,7 @@ def write_report(plan: Plan, command: Sequence[str]) -> str:
     write_text(plan.out / "table.md", table)
     flat = [{key: value for key, value in row.items() if key != "metrics"} for row in rows]
     write_json(plan.out / "results.json", {"recipe": plan.recipe, "runs": flat})
-    columns = list(dict.fromkeys([*(key for row in flat for key in row), "notes"]))
+    columns = list(dict.fromkeys(key for row in flat for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)
     writer.writeheader()

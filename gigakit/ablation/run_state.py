@@ -80,8 +80,8 @@ def mark_failed(folder: Path, code: int, before: float | None) -> str:
         before: :func:`result_stamp` before it started.
     """
     if result_stamp(folder) != before:
-        told = read_result(folder) or {}
-        return f"{told.get('reason') or f'exit code {code}'}; see {folder / 'train.log'}"
+        told = (read_result(folder) or {}).get("reason") or f"exit code {code}"
+        return f"{' '.join(str(told).split())}; see {folder / 'train.log'}"
     reason = _last_error(folder / OUTPUT) or _meaning(code)
     try:
         # a folder in which another process trains is left alone

@@ -145,8 +145,9 @@ def ablate_command(arguments: Sequence[str]) -> Callable[..., None]:
 
     def ablate(**given: Any) -> None:
         options = Options(**{field.name: given[field.name] for field in fields(Options)})
-        texts = {name: given[ablate_flags.argument(name)] for name in axes}
-        _ablate(options, axes, {name: text for name, text in texts.items() if text}, catalogue)
+        told = {name: given[ablate_flags.argument(name)] for name in axes}
+        texts = {name: ",".join(values) for name, values in told.items() if values}
+        _ablate(options, axes, texts, catalogue)
 
     ablate.__doc__ = _ablate.__doc__
     ablate.__signature__ = ablate_flags.with_axes(  # type: ignore[attr-defined]

@@ -126,7 +126,7 @@ def _flag(axis: Axis, catalogue: Catalogue, *, declared: bool) -> inspect.Parame
         argument(axis.name),
         inspect.Parameter.KEYWORD_ONLY,
         default=None,
-        annotation=Annotated[str | None, option],
+        annotation=Annotated[list[str] | None, option],
     )
 
 

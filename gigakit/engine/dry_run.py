@@ -40,11 +40,11 @@ class StepCost:
         parameters: trained parameters.
         all_parameters: these and those that are not trained, such as a teacher's.
         steps: optimiser steps of the whole run.
-        samples_per_step: samples of a step, or what limits them.
         flops_per_step: matmul FLOPs of the first step, forward and backward; see
             :func:`gigakit.engine.flops.flop_counter`.
         seconds_per_step: median wall time of the timed steps, the wait for data included.
         timed_steps: how many were timed.
+        samples_per_step: samples of a step, or what limits them.
         start_seconds: from the call to the first step, without the preparation of data.
         peak_memory_mb: largest resident set of the process in MiB, imports included.
         peak_cuda_memory_mb: most CUDA memory allocated in MiB, where CUDA was used.
@@ -55,10 +55,10 @@ class StepCost:
     parameters: int
     all_parameters: int
     steps: int
-    samples_per_step: int | str
     flops_per_step: int
     seconds_per_step: float
     timed_steps: int
+    samples_per_step: int | str
     start_seconds: float
     peak_memory_mb: float
     peak_cuda_memory_mb: float | None
@@ -119,10 +119,10 @@ def measure_step_cost(
             parameters=sum(p.numel() for p in runner.model.parameters() if p.requires_grad),
             all_parameters=sum(p.numel() for p in runner.model.parameters()),
             steps=runner.train_loop.max_iters,
-            samples_per_step=runner.train_loop.draws_per_step,
             flops_per_step=hook.flops,
             seconds_per_step=hook.seconds_per_step,
             timed_steps=max(1, len(hook.marks) - 1),
+            samples_per_step=runner.train_loop.draws_per_step,
             start_seconds=hook.begin - begin,
             peak_memory_mb=peak_memory_mb(),
             peak_cuda_memory_mb=peak_cuda_memory_mb(),

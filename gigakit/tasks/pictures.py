@@ -9,6 +9,8 @@ _EMPTY = 255
 _HIDDEN = 208
 # positions in tiles that differ by less are one place
 _SAME_PLACE = 1e-6
+# columns of a lattice are not closer
+_LEAST_STRIDE = 1 / 16
 
 
 def embedding_colours(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -39,6 +41,9 @@ def grid_picture(
 ) -> np.ndarray:
     """Draw one square per tile at its position; overlapping tiles get a square of one stride.
 
+    Tiles off a lattice, such as jittered ones, get a square of their mean distance at the nearest
+    place; where two meet, the later one is seen.
+
     Args:
         grid: ``(N, 2)`` positions in tiles, column then row.
         colours: ``(N, 3)`` uint8 RGB.
@@ -48,9 +53,7 @@ def grid_picture(
     Returns:
         ``(H, W, 3)`` uint8 RGB.
     """
-    steps = np.concatenate([np.diff(np.unique(grid[:, axis])) for axis in (0, 1)])
-    apart = steps[steps > _SAME_PLACE]
-    stride = float(apart.min()) if len(apart) else 1.0
+    stride = _stride(grid)
     cells = np.rint((grid - grid.min(axis=0)) / stride).astype(np.int64)
     columns, rows = cells.max(axis=0) + 1
     small = np.full((rows, columns, 3), _EMPTY, dtype=np.uint8)
@@ -59,6 +62,17 @@ def grid_picture(
         shown[hidden] = _HIDDEN
     small[cells[:, 1], cells[:, 0]] = shown
     return cv2.resize(small, None, fx=cell_px, fy=cell_px, interpolation=cv2.INTER_NEAREST)
+
+
+def _stride(grid: np.ndarray) -> float:
+    """Return the distance of neighbouring columns or rows, in tiles."""
+    steps = np.concatenate([np.diff(np.unique(grid[:, axis])) for axis in (0, 1)])
+    apart = steps[steps > _SAME_PLACE]
+    least = float(apart.min()) if len(apart) else 1.0
+    if least >= _LEAST_STRIDE:
+        return least
+    width, height = np.ptp(grid, axis=0) + 1
+    return float(np.sqrt(width * height / len(grid)))
 
 
 def reconstruction_picture(

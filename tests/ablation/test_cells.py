@@ -198,7 +198,7 @@ def test_cells_are_read_from_a_file(tmp_path, name, text):
     [
         ("a.txt", "", "lists no cells"),
         ("a.txt", "attention=dilatd", "a.txt:1: attention: 'dilatd'.*did you mean 'dilated'"),
-        ("a.txt", "atention=dilated", "did you mean 'attention'"),
+        ("a.txt", "attentionn=dilated", "did you mean 'attention'"),
         ("a.txt", "attention", "'attention' has no value"),
         ("a.txt", "attention=flash attention=dilated", "is there twice"),
         ("a.txt", "attention=flash,dilated", "several values"),

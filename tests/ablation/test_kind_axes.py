@@ -74,12 +74,12 @@ def test_an_empty_place_takes_none_and_a_filled_one_too_where_it_may(slide):
 
 
 def test_a_component_takes_over_the_arguments_that_both_have(slide):
-    (choice,) = choose(slide["tiler"], "JitteredTiler(jitter=0.25)")
+    (choice,) = choose(slide["tiler"], "JitteredTiler(moving_distance=0.25)")
     loaded = load_config("tiny/slide", [f"{k}={v!r}" for k, v in choice.settings.items()])
     tiler = loaded.values["preparation"]["tiler"]
     before = load_config("tiny/slide").values["preparation"]["tiler"]
     assert tiler["type"] == "JitteredTiler"
-    assert tiler["jitter"] == 0.25
+    assert tiler["moving_distance"] == 0.25
     assert {key: tiler[key] for key in ("tile_size_px", "target_mpp", "min_occupancy")} == {
         key: before[key] for key in ("tile_size_px", "target_mpp", "min_occupancy")
     }

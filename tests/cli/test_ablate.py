@@ -184,6 +184,8 @@ def test_cells_come_from_a_list(ablate, tmp_path):
         ),
         (("--segmenter", "OtsuSegmentr"), "did you mean 'OtsuSegmenter'"),
         (("--attention", "dilated", "--mode", "list"), "add --list FILE"),
+        (("--attention", ""), "no value is given"),
+        (("--attention", "dilated", "--attention", "dilated"), "'dilated' is named twice"),
         (("--attention", "dilated", "--baseline", "flash"), "--baseline: no cell is 'flash'"),
         (("--attention", "dilated", "--resume"), "holds no ablation to resume"),
         (("--attention", "dilated", "--gpus", "99"), "no GPU 99"),

@@ -33,6 +33,17 @@ def test_grid_picture_places_each_tile_in_its_cell(stride):
     assert picture[5, 0].tolist() == [255, 255, 255]
 
 
+def test_tiles_off_a_lattice_make_no_huge_picture():
+    columns, rows = np.meshgrid(np.arange(12.0), np.arange(10.0))
+    grid = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    grid += np.random.default_rng(0).uniform(-0.4, 0.4, grid.shape)
+    picture = grid_picture(grid, np.zeros((len(grid), 3), np.uint8), cell_px=1)
+    assert abs(picture.shape[0] - 11) <= 2
+    assert abs(picture.shape[1] - 13) <= 2
+    # few hide another
+    assert (picture == 0).all(axis=2).sum() > 0.6 * len(grid)
+
+
 def test_reconstruction_shows_predictions_only_where_tiles_were_hidden():
     generator = np.random.default_rng(0)
     features = generator.standard_normal((20, 6))
