@@ -159,7 +159,7 @@ def plan_folds(
         problems = check_config(loaded)
         if problems:
             raise ConfigError("; ".join(map(str, problems)), where=f"{split.name} {label}".strip())
-        digest = digest8([config_digest(loaded), files, split.parts.tolist()])
+        digest = digest8([config_digest(loaded.values), files, split.parts.tolist()])
         place = Path(split.name) / _safe(label)
         log = out / "logs" / f"{'-'.join(place.parts)}.log"
         run = FoldRun(split.name, label, out / "folds" / place, log, setting, seed + turn, digest)

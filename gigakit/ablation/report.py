@@ -1,175 +1,129 @@
-"""One table of an ablation: quality beside cost, failed runs shown as failed."""
+"""The answer of an ablation: its table, results, pictures, differences, commands, and its page."""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-import math
 import shlex
-import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from gigakit.ablation.execution import is_finished, read_result
-from gigakit.ablation.measures import measures_of
+from gigakit.ablation.commands import FILE as COMMANDS
+from gigakit.ablation.commands import commands_text
+from gigakit.ablation.comparison import ComparedCell, Comparison, compare
+from gigakit.ablation.figures import write_pictures
+from gigakit.ablation.hparams import write_hparams
+from gigakit.ablation.page import FILE as PAGE
+from gigakit.ablation.page import page_text
 from gigakit.ablation.plan import Plan
+from gigakit.ablation.remarks import notes_about, warnings_of
+from gigakit.ablation.tables import markdown
 from gigakit.core.files import write_json, write_text
 
-_COST_TITLES = ("last loss", "parameters", "steps", "s/step", "CPU s", "peak MB")
+TABLE = "table.md"
+RESULTS = "results.json"
+ROWS = "results.csv"
+DIFFERENCES = "differences"
 
 
-def collect(plan: Plan) -> list[dict[str, Any]]:
-    """Return one flat row per run: labels, seed, status, quality and cost."""
-    rows = []
-    for run in plan.runs:
-        folder = plan.out / run.folder
-        result = read_result(folder) or {}
-        finished = is_finished(folder, run)
-        status = "done" if finished else result.get("status", "not run")
-        row: dict[str, Any] = {"cell": run.cell, **run.labels, "seed": run.seed, "status": status}
-        if finished:
-            row["metrics"] = result["metrics"]
-            row |= {key.rpartition("/")[2]: value for key, value in result["metrics"].items()}
-            row |= {key: result[key] for key in COST}
-            row["notes"] = result.get("notes", [])
-        rows.append(row)
-    return rows
+def write_report(
+    plan: Plan,
+    command: Sequence[str],
+    *,
+    metric: str | None = None,
+    baseline: str | None = None,
+) -> Comparison:
+    """Write everything that tells what came of an ablation into its folder.
 
-
-# a choice made here changes the embeddings themselves, which are what is predicted
-UPSTREAM = ("preparation", "cohort", "features")
-COST = (
-    "first_loss",
-    "last_loss",
-    "parameters",
-    "steps",
-    "seconds",
-    "cpu_seconds",
-    "peak_memory_mb",
-)
-
-
-def write_report(plan: Plan, command: Sequence[str]) -> str:
-    """Write ``table.md``, ``results.csv`` and ``results.json``, and return the table's text.
+    ``table.md``, ``results.csv`` (a row a run), ``results.json``, ``curves.png``,
+    ``quality_cost.png``, ``differences.png``, ``differences/<cell>.txt``, ``commands.sh``,
+    ``index.html``, and the HParams of TensorBoard beside each run's events. Runs may still go on.
 
     Args:
         plan: the ablation.
-        command: the command line that made it, for the footer.
+        command: the command line that made it; empty where nothing noted it.
+        metric: whose differences are told; by default the recipe's main one.
+        baseline: the cell that the others are compared with; by default the plan's.
+
+    Returns:
+        What was compared, for a table on the screen.
+
+    Raises:
+        ConfigError: no such cell or metric.
     """
-    rows = collect(plan)
-    table = _markdown(rows) + _footer(plan, rows, command)
-    write_text(plan.out / "table.md", table)
-    flat = [{key: value for key, value in row.items() if key != "metrics"} for row in rows]
-    write_json(plan.out / "results.json", {"recipe": plan.recipe, "runs": flat})
-    columns = list(dict.fromkeys(key for row in flat for key in row))
+    comparison = compare(plan, metric=metric, baseline=baseline)
+    write_text(plan.out / TABLE, markdown(comparison) + _footer(comparison, command))
+    write_json(plan.out / RESULTS, results(comparison, command))
+    write_text(plan.out / ROWS, _csv(comparison))
+    _write_differences(plan.out / DIFFERENCES, comparison)
+    commands = commands_text(plan, command)
+    write_text(plan.out / COMMANDS, commands)
+    write_pictures(plan.out, comparison)
+    write_text(plan.out / PAGE, page_text(comparison, commands))
+    write_hparams(comparison)
+    return comparison
+
+
+def results(comparison: Comparison, command: Sequence[str]) -> dict[str, Any]:
+    """Return what ``results.json`` holds: cells with statistics, runs, warnings, notes."""
+    metric = comparison.metric
+    return {
+        "recipe": comparison.plan.recipe,
+        "name": comparison.plan.name,
+        "axes": comparison.plan.keys,
+        "command": list(command),
+        "baseline": comparison.baseline,
+        "metric": {"name": metric.name, "higher_is_better": metric.higher_is_better},
+        "cells": [_cell(cell) for cell in comparison.cells],
+        "runs": [run.row() for run in comparison.runs],
+        "warnings": warnings_of(comparison),
+        "notes": notes_about(comparison),
+    }
+
+
+def _write_differences(folder: Path, comparison: Comparison) -> None:
+    names = {f"{cell.name}.txt": cell.name for cell in comparison.cells}
+    for path in folder.glob("*.txt"):
+        # of an earlier report, with other cells or another baseline
+        if names.get(path.name, comparison.baseline) == comparison.baseline:
+            path.unlink()
+    for file, name in names.items():
+        if name != comparison.baseline:
+            write_text(folder / file, comparison.configs.text(name))
+
+
+def _cell(cell: ComparedCell) -> dict[str, Any]:
+    return {
+        "cell": cell.name,
+        "labels": dict(cell.labels),
+        "status": cell.status,
+        "n": len(cell.done),
+        "quality": {
+            name: None if spread is None else dataclasses.asdict(spread)
+            for name, spread in cell.quality.items()
+        },
+        "difference": None if cell.delta is None else dataclasses.asdict(cell.delta),
+        "without_difference": cell.without,
+        "seconds_per_step": cell.seconds_per_step,
+        "cpu_seconds": cell.mean("cpu_seconds"),
+    }
+
+
+def _csv(comparison: Comparison) -> str:
+    rows = [run.row() for run in comparison.runs]
+    columns = list(dict.fromkeys(key for row in rows for key in row if key != "notes"))
     text = io.StringIO()
-    writer = csv.DictWriter(text, columns)
+    writer = csv.DictWriter(text, [*columns, "notes"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, "notes": "; ".join(row.get("notes", []))} for row in flat)
-    write_text(plan.out / "results.csv", text.getvalue())
-    return table
+    writer.writerows({**row, "notes": "; ".join(row["notes"])} for row in rows)
+    return text.getvalue()
 
 
-def header(rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """Return the table's header, whose columns of quality are what the runs report."""
-    return ("cell", "n", *measures_of(rows).columns.values(), *_COST_TITLES)
-
-
-def table_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    """Return the table's body: one line a cell, then the baselines, where there are any."""
-    body = []
-    quality = measures_of(rows).columns
-    for cell in dict.fromkeys(row["cell"] for row in rows):
-        runs = [row for row in rows if row["cell"] == cell]
-        done = [row for row in runs if row["status"] == "done"]
-        if not done:
-            body.append((cell, "0", runs[0]["status"], *[""] * (len(header(rows)) - 3)))
-            continue
-        body.append(
-            (
-                cell,
-                str(len(done)) + (f" of {len(runs)}" if len(done) < len(runs) else ""),
-                *(_spread(done, key, 4) for key in quality),
-                _spread(done, "last_loss", 4),
-                f"{done[0]['parameters'] / 1e6:.1f} M",
-                str(done[0]["steps"]),
-                f"{_mean(done, 'seconds') / max(done[0]['steps'], 1):.3f}",
-                f"{_mean(done, 'cpu_seconds'):.0f}",
-                f"{_mean(done, 'peak_memory_mb'):.0f}",
-            )
-        )
-    return [*body, *_baseline_rows(rows)]
-
-
-def _baseline_rows(rows: Sequence[dict[str, Any]]) -> list[tuple[str, ...]]:
-    # the questions are the same in every cell, so one finished run tells the baselines
-    asked = next((row for row in rows if row["status"] == "done"), None)
-    if asked is None:
-        return []
-    found = measures_of(rows)
-    empty = [""] * len(_COST_TITLES)
-    return [
-        (title, "", *(_spread([asked], f"{key}_{name}", 4) for key in found.columns), *empty)
-        for name, title in found.baselines.items()
-    ]
-
-
-def _markdown(rows: Sequence[dict[str, Any]]) -> str:
-    titles = header(rows)
-    lines = ["| " + " | ".join(titles) + " |", "|" + " --- |" * len(titles)]
-    lines += ["| " + " | ".join(line) + " |" for line in table_rows(rows)]
-    return "\n".join(lines) + "\n"
-
-
-def _footer(plan: Plan, rows: Sequence[dict[str, Any]], command: Sequence[str]) -> str:
-    done = [row for row in rows if row["status"] == "done"]
-    lines = [
-        "",
-        f"{measures_of(rows).note} The last loss is each cell's own training objective. "
-        "± is the standard deviation over seeds; n counts seeds."
-        + (" One seed says nothing about chance." if all(row["seed"] == 0 for row in rows) else ""),
-    ]
-    if len({row["parameters"] for row in done}) > 1:
-        lines.append("Cells differ in parameters.")
-    upstream = [
-        name for name, keys in plan.keys.items() if any(key.startswith(UPSTREAM) for key in keys)
-    ]
-    if upstream and measures_of(rows).of_stored:
-        lines.append(
-            f"Cells that differ in {', '.join(upstream)} predict different embeddings: "
-            "their R² and cosine are not comparable."
-        )
-    if len({row["steps"] for row in done}) > 1:
-        lines.append("Cells differ in steps: the budgets are not equal.")
-    lines += _notes(done)
-    failed = [f"{row['cell']}, seed {row['seed']}" for row in rows if row["status"] != "done"]
-    if failed:
-        lines.append("Not finished: " + "; ".join(failed) + ".")
-    lines.append(f"Recipe {plan.name}; made by `{shlex.join(command)}`.")
-    return "\n\n".join(lines).lstrip("\n").join(["\n", "\n"])
-
-
-def _notes(done: Sequence[dict[str, Any]]) -> list[str]:
-    """Return what runs noted: once what all share, then each cell's own."""
-    by_cell = {row["cell"]: row["notes"] for row in done}
-    shared = [
-        note
-        for note in next(iter(by_cell.values()), [])
-        if all(note in notes for notes in by_cell.values())
-    ]
-    lines = [f"All cells: {note}." for note in shared]
-    for cell, notes in by_cell.items():
-        lines += [f"{cell}: {note}." for note in notes if note not in shared]
-    return lines
-
-
-def _mean(rows: Sequence[dict[str, Any]], key: str) -> float:
-    return statistics.fmean(row[key] for row in rows)
-
-
-def _spread(rows: Sequence[dict[str, Any]], key: str, digits: int) -> str:
-    values = [row[key] for row in rows if row.get(key) is not None and math.isfinite(row[key])]
-    if not values:
-        return "n/a"
-    mean = f"{statistics.fmean(values):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+def _footer(comparison: Comparison, command: Sequence[str]) -> str:
+    lines = [f"**{warning}**" for warning in warnings_of(comparison)]
+    lines += notes_about(comparison)
+    made = f"; made by `{shlex.join(command)}`" if command else ""
+    lines.append(f"Recipe {comparison.plan.name}{made}.")
+    return "\n" + "\n\n".join(lines) + "\n"

@@ -236,15 +236,19 @@ def _slots(options: Options) -> list[dict[str, str]]:
 
 def _run(plan: Plan, options: Options) -> None:
     from gigakit.ablation.execution import run_plan
-    from gigakit.ablation.report import collect, header, table_rows, write_report
+    from gigakit.ablation.report import write_report
     from gigakit.ablation.sharing import find_sharing
     from gigakit.ablation.slots import describe_slots
-    from gigakit.cli.ablate_plan import print_table
+    from gigakit.ablation.stored_plan import note_command
+    from gigakit.ablation.tables import header, screen_rows
+    from gigakit.cli.tables import print_table
     from gigakit.core.errors import GigakitError
 
     def announce(line: str) -> None:
         typer.echo(line, err=True)
 
+    command = ["gigakit", *sys.argv[1:]]
+    note_command(plan.out, command)
     for warning in find_sharing(plan).warnings():
         announce(f"warning: {warning}")
     if options.slurm:
@@ -258,13 +262,13 @@ def _run(plan: Plan, options: Options) -> None:
         slots = _slots(options)
         announce(f"{plan.size}, {describe_slots(slots)}; baseline {plan.baseline}")
         failed = run_plan(plan, announce=announce, slots=slots)
-    write_report(plan, ["gigakit", *sys.argv[1:]])
-    rows = collect(plan)
+    comparison = write_report(plan, command)
     if options.as_json:
         typer.echo(json.dumps(json.loads((plan.out / "results.json").read_text("utf-8"))))
     else:
-        print_table(header(rows), table_rows(rows))
-        typer.echo(f"table: {plan.out / 'table.md'} (beside it results.csv and results.json)")
+        print_table(header(comparison), screen_rows(comparison))
+        page = plan.out / "index.html"
+        typer.echo(f"page: {page} (beside it table.md, results.csv, results.json)")
         typer.echo(f"curves: tensorboard --logdir {plan.out}")
     if failed:
         raise GigakitError(

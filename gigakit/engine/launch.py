@@ -12,7 +12,7 @@ from typing import Any
 from gigakit.config import LoadedConfig, import_custom, rerunnable_text
 from gigakit.core.errors import ConfigError
 from gigakit.engine import processes
-from gigakit.engine.run_data import OWN_KEYS, Prepared, fill_in, prepare
+from gigakit.engine.run_data import OWN_KEYS, Prepared, fill_in, prepare, score_prepared
 from gigakit.engine.run_directory import prepare_work_dir
 from gigakit.engine.run_record import origin_of
 from gigakit.engine.train import TrainResult, train
@@ -86,6 +86,7 @@ def _launch(
     values = copy.deepcopy(loaded.values)
     prepared = processes.on_first(lambda: prepare(values, announce))
     folder = folder or processes.on_first(choose_folder)
+    downstream = processes.on_first(lambda: score_prepared(values, prepared, announce))
     fill_in(values, prepared)
     notes = [*prepared.notes, *attention_notes(values, prepared)]
     result = train(
@@ -95,7 +96,12 @@ def _launch(
         init_from=init_from,
         config_text=rerunnable_text(loaded),
         banner=[f"{'recipe':<12}{loaded.name}", *(f"{'note':<12}{note}" for note in notes)],
-        extra_meta={"recipe": loaded.name, "overrides": list(loaded.overrides), "notes": notes},
+        extra_meta={
+            "recipe": loaded.name,
+            "overrides": list(loaded.overrides),
+            "notes": notes,
+            "downstream": downstream,
+        },
         origin=processes.on_first(lambda: origin_of(loaded, prepared, init_from)),
     )
     announce(f"done: {folder}; look at it with: tensorboard --logdir {folder}")

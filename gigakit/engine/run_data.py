@@ -10,6 +10,7 @@ from gigakit.core.errors import ConfigError
 from gigakit.engine.label_data import fill_in_labels
 from gigakit.registry import TASKS
 from gigakit.tasks.prepared import PreparedFeatures, read_prepared
+from gigakit.tasks.probes.prepared_encoder import score_tile_encoder
 from gigakit.tasks.slide_tiling import PreparedTiles
 from gigakit.wsi.cohort import SAMPLE, read_cohort
 
@@ -65,6 +66,29 @@ def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> Prepared
             0, "the cohort is the sample: one small slide, trained and evaluated on itself"
         )
     return prepared
+
+
+def score_prepared(
+    values: dict[str, Any], prepared: Prepared, announce: Callable[[str], None]
+) -> dict[str, float]:
+    """Score what a run's features come from on the recipe's labelled tiles, where it has any.
+
+    Runs on tiles are validated on labelled tiles themselves.
+
+    Raises:
+        ConfigError: features are given, and with them nothing that could embed labelled tiles.
+    """
+    if not values.get("labelled") or isinstance(prepared, PreparedTiles):
+        return {}
+    if values.get("features"):
+        raise ConfigError(
+            "labelled tiles score the tile encoder, and of given features it is not known",
+            where="labelled",
+            fix="leave labelled out, or give cohort instead of features",
+        )
+    return score_tile_encoder(
+        values["preparation"], values["labelled"], prepared.folder.parents[1], announce
+    )
 
 
 def fill_in(values: dict[str, Any], prepared: Prepared) -> None:

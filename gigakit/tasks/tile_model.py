@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from gigakit.core.errors import ConfigError
 from gigakit.data.datasets.slide_tiles import SlideTiles
 from gigakit.data.prefetch import Stopwatch, prefetched, timed
+from gigakit.registry import AUGMENTATIONS
 from gigakit.tasks.inference import build_encoder, choose_device, choose_precision, inference
 
 
@@ -94,6 +95,13 @@ class TileModel:
                 embedded[bad.numpy()] = 0.0
                 yield embedded, bad.numpy()
 
+    def embed(self, pixels: Sequence[np.ndarray]) -> np.ndarray:
+        """Return the embeddings ``(B, D)`` float32 of tiles ``(H, W, 3)`` uint8 RGB."""
+        images = torch.stack([self._transform(tile) for tile in pixels])
+        with inference(self.device, self.precision):
+            embedded: np.ndarray = self._encoder(images.to(self.device)).float().cpu().numpy()
+        return embedded
+
     @functools.cached_property
     def tiles_a_pass(self) -> int:
         """Tiles that are embedded at once.
@@ -121,6 +129,10 @@ class TileModel:
     def untrained_encoder(self) -> nn.Module:
         """Return the encoder with seeded weights, which costs the same to run."""
         return build_encoder(self.config, None, seed=self.seed, device=self.device)
+
+    @functools.cached_property
+    def _transform(self) -> Any:
+        return AUGMENTATIONS.build(dict(self.transform))
 
     @functools.cached_property
     def _encoder(self) -> nn.Module:

@@ -8,7 +8,8 @@ import pytest
 
 from gigakit.config import load_config
 from gigakit.core.errors import ConfigError
-from gigakit.engine.run_data import fill_in, prepare
+from gigakit.engine.run_data import fill_in, prepare, score_prepared
+from gigakit.tasks.prepared import PreparedFeatures
 from gigakit.tasks.slide_tiling import PreparedTiles
 
 _VALIDATION = {"val_dataloader", "val_cfg", "val_evaluator"}
@@ -77,3 +78,13 @@ def test_a_recipe_without_data_is_told_what_to_add():
     with pytest.raises(ConfigError, match="neither tiles nor a cohort") as caught:
         filled(cohort=None)
     assert "--set tiles=DIR" in str(caught.value)
+
+
+def test_labelled_tiles_score_only_an_encoder_that_is_known(tmp_path):
+    prepared = PreparedFeatures(tmp_path, [], [], 12)
+    labelled = {"root": str(tmp_path)}
+    assert score_prepared({"labelled": None}, prepared, print) == {}
+    tiles = PreparedTiles(tmp_path, [], [])
+    assert score_prepared({"labelled": labelled, "tiles": "x"}, tiles, print) == {}
+    with pytest.raises(ConfigError, match="given features"):
+        score_prepared({"labelled": labelled, "features": "x"}, prepared, print)

@@ -32,7 +32,7 @@ def gigakit(tmp_path):
     return run
 
 
-def test_from_the_sample_slide_to_an_ablation_table(gigakit, shared, tmp_path):
+def test_from_the_sample_slide_to_an_ablation_table(gigakit, shared, labelled_tiles, tmp_path):
     slide = shared / "data" / "slides" / "cmu-1-small-region.svs"
     gigakit("sample", "--from", str(slide))
     tiled = gigakit("tile", "sample")
@@ -50,13 +50,21 @@ def test_from_the_sample_slide_to_an_ablation_table(gigakit, shared, tmp_path):
     again = gigakit("train", "tiny/slide", *TINY)
     assert "tiles (" not in again.stderr
     assert (tmp_path / "work_dirs/tiny/slide/2/result.json").is_file()
-    table = gigakit("ablate", "tiny/slide", "--attention", "dilated,flash", *TINY)
+    labelled = (
+        f"labelled=dict(root={str(labelled_tiles)!r}, table={str(labelled_tiles / 'labels.csv')!r})"
+    )
+    ablate = ("ablate", "tiny/slide", "--attention", "dilated,flash", *TINY, "--set", labelled)
+    table = gigakit(*ablate)
     assert "attention=flash" in table.stdout
-    assert "baseline: mean embedding" in table.stdout
+    assert "reference: mean" in table.stdout
     (text,) = (path.read_text() for path in tmp_path.rglob("table.md"))
     assert "3 of 5 branches of dilated attention act" in text
-    repeated = gigakit("ablate", "tiny/slide", "--attention", "dilated,flash", *TINY)
+    assert "encoder linear" in text
+    repeated = gigakit(*ablate)
     assert repeated.stderr.count("skipped") == 2
+    (page,) = tmp_path.rglob("index.html")
+    shown = gigakit("report", str(page.parent), "--metric", "cosine").stdout
+    assert "2 of 2 runs done" in shown
 
 
 def _check_tensorboard(folder):

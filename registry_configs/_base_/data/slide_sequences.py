@@ -3,6 +3,7 @@
 cohort = "sample"  # or slides.csv, a folder of slides, one slide
 out = None  # where stores go: work_dirs/stores/<cohort>
 features = None  # a folder of feature files replaces cohort and preparation
+labelled = None  # dict(root=, table=): labelled tiles, on which the tile encoder is scored
 
 preparation = dict(
     type="TileEmbedding",
