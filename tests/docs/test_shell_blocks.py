@@ -17,7 +17,7 @@ TESTED = "tested"
 # what makes a training small enough for a test; a later option wins over the page's
 SMALLER = {
     "train": ("--set", "train_cfg.max_steps=2", "--set", "model.encoder.depth=1"),
-    "ablate": ("--set", "train_cfg.max_steps=2", "--seeds", "1"),
+    "ablate": ("--set", "train_cfg.max_steps=2", "--seeds", "1", "--probe-steps", "0"),
 }
 
 

@@ -88,3 +88,19 @@ def test_start_is_the_readme(site, repository):
     readme = (repository / "README.md").read_text(encoding="utf-8")
     first = readme.splitlines()[2].rstrip(".")
     assert first in (site / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_link_or_an_anchor_to_nowhere_ends_the_build(repository, tmp_path):
+    """The site's own settings, on one page without hooks."""
+    text = (repository / CONFIG).read_text(encoding="utf-8")
+    settings = re.search(r"^strict: true\nvalidation:\n(?:  .*\n)+", text, re.MULTILINE)
+    config = "site_name: x\ntheme: { name: mkdocs }\nplugins: []\nnav: [index.md]\n" + settings[0]
+    (tmp_path / "mkdocs.yml").write_text(config)
+    (tmp_path / "docs").mkdir()
+    for target, ends in {"index.md#here": 0, "other.md": 1, "index.md#there": 1}.items():
+        (tmp_path / "docs" / "index.md").write_text(f"# Here\n\n[x]({target})\n")
+        done = subprocess.run(
+            [sys.executable, "-m", "mkdocs", "build"],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == ends, done.stderr
