@@ -15,14 +15,15 @@ from gigakit.config import recipes
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-FENCED = re.compile(r"^ *```(?!python|toml).*?\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+FENCED = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 INLINE = re.compile(r"`(gigakit [^`]+)`")
 CALL = re.compile(r"^(?:\$ |.*&& |> )?(?:\.venv/bin/)?(gigakit [a-z].*)$")
 
 
 def calls(text):
     """Return the command lines of a page."""
-    lines = [line.strip() for block in FENCED.findall(text) for line in block.splitlines()]
+    blocks = [block for language, block in FENCED.findall(text) if language != "python"]
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
     found = [match[1] for line in lines if (match := CALL.match(line))]
     return [*found, *(" ".join(line.split()) for line in INLINE.findall(FENCED.sub("", text)))]
 
