@@ -117,9 +117,10 @@ def _loss(given: dict[str, Any], training: SlideLabels) -> dict[str, Any]:
     """
     loss = {"type": _LOSSES[training.task.kind], **given}
     kind = getattr(LOSSES.get(loss["type"]), "kind", None)
-    if kind is not None and kind != training.task.kind:
+    if kind != training.task.kind:
+        told = kind or "other objectives"
         raise ConfigError(
-            f"{loss['type']} is for {kind}, the labels are {training.task.kind}",
+            f"{loss['type']} is for {told}, the labels are {training.task.kind}",
             where="model.loss",
             fix=f'take dict(type="{_LOSSES[training.task.kind]}"), or set target.kind',
         )

@@ -53,10 +53,11 @@ def prepare(values: dict[str, Any], announce: Callable[[str], None]) -> Prepared
         return PreparedTiles(Path(_stored(values)["root"]), [], [], notes=_idle(values))
     if not values.get("cohort") or not values.get("preparation"):
         stored = "tiles" if "tiles" in values else "features"
+        either = "--set cohort=slides.csv or " if values.get("preparation") else ""
         raise ConfigError(
             f"neither {stored} nor a cohort with its preparation is given",
             where=stored,
-            fix=f"add --set cohort=slides.csv or --set {stored}=DIR",
+            fix=f"add {either}--set {stored}=DIR",
         )
     cohort = read_cohort(values["cohort"])
     out = Path(values["out"]) if values.get("out") else None

@@ -5,7 +5,7 @@ Paper   Ilse et al. 2018, gated; the baseline that the paper's slide encoder is 
 Input   features of any tile encoder; a CSV with slide_id, patient_id, split and label columns, named by
         target.columns: classes, several 0 / 1 columns, a number, or time and event.
 Cost    under 1 M parameters.
-Expect  see docs/slide_tasks.md for two small public sets.
+Expect  on musk1 an accuracy of 0.875 (0.810 to 0.935), see docs/slide_tasks.md.
 Run     gigakit train tasks/abmil --set features=DIR --set labels=labels.csv
         --set "target.columns=['subtype']"
 """

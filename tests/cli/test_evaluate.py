@@ -196,3 +196,25 @@ def test_cards_that_are_none_are_refused(call, tmp_path):
     )  # fmt: skip
     assert code == 2
     assert "all slides have the y 'x'" in told
+
+
+def test_a_recipe_is_trained_and_tested_in_a_run_of_its_own(evaluate, project, tmp_path):
+    rows = (project / "labels.csv").read_text().splitlines()[1:]
+    patients = sorted({row.split(",")[1] for row in rows})
+    parts = {patient: ("train", "val", "test")[i % 3] for i, patient in enumerate(patients)}
+    lines = ["patient_id,split", *(f"{patient},{part}" for patient, part in parts.items())]
+    (tmp_path / "splits.csv").write_text("\n".join(lines) + "\n")
+    asked = (
+        "tasks/abmil", "--splits", str(tmp_path / "splits.csv"), "--set", "train_cfg.epochs=1",
+        "--set", "model.aggregator.widths=[8]", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    code, _, told = evaluate(*asked)
+    assert code == 0, told
+    card = json.loads((tmp_path / "out" / "card.json").read_text())
+    tested = [row for row in rows if parts[row.split(",")[1]] == "test"]
+    assert card["scores"]["macro AUROC"]["slides"] == len(tested)
+    assert card["scores"]["macro AUROC"]["patients"] == 10
+    assert card["folds"][0]["steps"] == sum(parts[row.split(",")[1]] == "train" for row in rows)
+    code, _, told = evaluate(*asked)
+    assert code == 0
+    assert "1 of 1 runs: finished before, skipped" in told

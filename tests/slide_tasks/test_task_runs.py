@@ -191,6 +191,7 @@ def test_classes_are_balanced_by_their_training_slides(cohort):
         ({"target.columns": None}, "target.columns"),
         ({"target.columns": ["nothing"]}, "nothing"),
         ({"model.loss": {"type": "SurvivalLoss"}}, "is for survival"),
+        ({"model.loss": {"type": "KoLeoLoss"}}, "is for other objectives"),
     ],
 )
 def test_what_a_recipe_lacks_is_told(cohort, more, message):

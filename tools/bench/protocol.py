@@ -161,7 +161,7 @@ def show(cohort: dict[str, Any], protocol: dict[str, Any], slides: list[dict[str
         f"waiting for data: {waited:.1%} of the steps' time; peak memory of a run "
         f"{max(fold['peak_memory_mb'] for fold in folds):.0f} MiB; AUROC {protocol['auroc']:.3f}"
     )
-    print("| tiles | read, CPU s | predict, CPU s | train, CPU s | train, slides/s | reading is | "
+    print("| tiles | read, CPU s | predict, CPU s | train, CPU s | slides a CPU s | reading is | "
           "predict, MiB | train, MiB |")  # fmt: skip
     print("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     for one in slides:

@@ -53,14 +53,19 @@ class Card:
         found = self.evaluation
         rounds = f" in {found.rounds} rounds" if found.rounds > 1 else ""
         return (
-            f"{len(found.patients)} patients, {found.slides} slides, {len(found.folds)} "
-            f"folds{rounds}, scored by {found.unit}"
+            f"{len(found.patients)} patients, {found.slides} slides, {counted(len(found.folds))}"
+            f"{rounds}, scored by {found.unit}"
         )
 
     @property
     def meaning(self) -> str:
         """Return what an interval is, in a line."""
         return f"{INTERVAL} of {self.draws} draws of whole test patients, seed {self.seed}"
+
+
+def counted(folds: int) -> str:
+    """Return how many folds there are, in words."""
+    return "1 fold" if folds == 1 else f"{folds} folds"
 
 
 def make_card(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gigakit.tasks.evaluation.calibration import BINS, reliability
+from gigakit.tasks.evaluation.card import counted
 from gigakit.tasks.evaluation.evaluation import Evaluation
 from gigakit.tasks.evaluation.predictions import Predictions, joined
 
@@ -30,7 +31,7 @@ def figures(evaluation: Evaluation) -> dict[str, Figure]:
     """
     kind = evaluation.task.kind
     found = joined([evaluation.of_unit(fold) for fold in evaluation.folds])
-    shown = f"n = {len(evaluation.patients)} patients, {len(evaluation.folds)} folds"
+    shown = f"n = {len(evaluation.patients)} patients, {counted(len(evaluation.folds))}"
     if evaluation.rounds > 1:
         shown += f", {evaluation.rounds} rounds together"
     if kind == "regression":
