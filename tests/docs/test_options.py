@@ -72,5 +72,5 @@ def test_commands_and_options_exist(page):
 def test_a_wrong_option_is_seen():
     assert problem("gigakit embed slides.csv --executor shard") == "no option --executor"
     assert problem("gigakit ablate --atention dilated") == "no option --atention"
-    assert problem("gigakit trian x") == "no command 'trian'"
+    assert problem("gigakit retrain x") == "no command 'retrain'"
     assert problem("gigakit ablate gigapath_tile --blur intended,released --seeds 3") is None
