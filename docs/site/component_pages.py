@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,12 +14,14 @@ from gigakit.ablation.axes import recipe_axes
 from gigakit.config import load_config, recipes
 from gigakit.config.examples import Use, all_uses, example_config
 from gigakit.core.catalogue import Catalogue, Component
-from gigakit.core.docstrings import argument_texts
+from gigakit.core.docstrings import argument_texts, source_text
 from gigakit.core.kinds import KINDS, Kind
 from gigakit.core.source import Argument
 
 ROOT = Path(__file__).resolve().parents[2]
 CATALOGUE = Catalogue()
+# a section of a docstring: its first line, and those that are indented below it
+_DIFFERS = re.compile(r"^Differs: (.*(?:\n +.*)*)", re.MULTILINE)
 
 
 def kinds() -> list[Kind]:
@@ -71,6 +74,34 @@ def recipes_page() -> str:
                     for axis in axes.values()
                 ],
             )
+    return "\n".join(lines)
+
+
+def differences_page() -> str:
+    """Return the page of all deliberate differences that docstrings state, by kind."""
+    lines = [
+        "# Deliberate differences",
+        "",
+        "What each component does otherwise than the paper, or the published code, that it comes "
+        "from, as its docstring states it.",
+        "",
+    ]
+    for kind in kinds():
+        rows = []
+        for component in _own(kind):
+            found = _DIFFERS.search(component.docstring)
+            if found is not None:
+                link = f"[`{component.name}`](components/{kind.label}.md#{component.name.lower()})"
+                rows.append(
+                    (
+                        link,
+                        cell(inline(source_text(component.docstring) or "mmengine")),
+                        cell(inline(found[1])),
+                    )
+                )
+        if rows:
+            lines += [f"## {kind.label}", ""]
+            lines += table(("component", "source", "what differs"), rows)
     return "\n".join(lines)
 
 

@@ -27,6 +27,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {
         f"{FOLDER}/index.md": _index(),
         f"{FOLDER}/recipes.md": component_pages.recipes_page(),
+        f"{FOLDER}/differences.md": component_pages.differences_page(),
         **{
             f"{COMMANDS}/{name}.md": command_pages.command_page(name, command)
             for name, command in command_pages.commands().items()

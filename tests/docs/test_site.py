@@ -67,6 +67,19 @@ def test_every_component_of_gigakit_has_its_place(site):
             assert f'id="{component.name.lower()}"' in text, component.name
 
 
+def test_every_deliberate_difference_is_collected(site):
+    text = (site / "reference" / "differences.html").read_text(encoding="utf-8")
+    catalogue = Catalogue()
+    own = [
+        component
+        for kind in KINDS.values()
+        for component in catalogue.components(kind.name).values()
+        if component.origin == "gigakit" and "\nDiffers:" in component.docstring
+    ]
+    assert len(own) > 20
+    assert [c.name for c in own if f">{c.name}</code>" not in text] == []
+
+
 def test_a_component_is_told_in_full(site):
     text = (site / "reference" / "components" / "attention.html").read_text(encoding="utf-8")
     assert "<code>segment_lengths</code>" in text
