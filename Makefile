@@ -1,5 +1,5 @@
 PYTHON ?= python
-.PHONY: check static lint types layers dead spelling test format
+.PHONY: check static lint types layers dead spelling test format docs
 
 check: static test ## everything CI checks
 
@@ -19,10 +19,13 @@ dead:
 	$(PYTHON) -m vulture
 
 spelling:
-	$(PYTHON) -m codespell_lib gigakit registry_configs tools tests README.md CONTRIBUTING.md CHANGELOG.md
+	$(PYTHON) -m codespell_lib gigakit registry_configs tools tests docs README.md CONTRIBUTING.md CHANGELOG.md
 
 test:
 	$(PYTHON) -m pytest
+
+docs: ## the site, in build/site; broken links end it
+	$(PYTHON) -m mkdocs build -f docs/site/mkdocs.yml
 
 format: ## rewrite the sources in the house format
 	$(PYTHON) -m ruff format .

@@ -18,7 +18,7 @@ class RunInfoHook(RuntimeInfoHook):
     have scaled rates.
 
     Differs: mmengine's hook takes the first group's rate, notes a base rate too, and stores the
-    config's text, formatted anew, in every checkpoint.
+        config's text, formatted anew, in every checkpoint.
     """
 
     _decay_is_scheduled = False

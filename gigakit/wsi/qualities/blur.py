@@ -31,7 +31,7 @@ class Blur:
         ConfigError: a value out of range.
 
     Source: Crete et al. 2007, "The blur effect: perception and estimation with a new no-reference
-    perceptual blur metric", equations 1 to 7.
+        perceptual blur metric", equations 1 to 7.
     Differs: a window of 5 px, not 9, since tiles are small at this resolution.
     """
 
