@@ -78,7 +78,11 @@ def test_the_stores_do_what_is_told(shared, tmp_path, monkeypatch):
     plan = plan_of(
         "preparation.encoder.depth=1,2",
         segmenter="OtsuSegmenter,SaturationOtsuSegmenter",
-        overrides=["preparation.quality=[]", "preparation.tiler.overlap=0.0"],
+        overrides=[
+            "preparation.quality=[]",
+            "preparation.tiler.overlap=0.0",
+            "preparation.weights=None",
+        ],
     )
     lines, folders = [], {}
     for cell, values in resolved_cells(plan).items():

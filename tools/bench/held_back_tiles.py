@@ -74,13 +74,17 @@ def run(overrides: Sequence[str], seed: int) -> dict[str, float | None]:
         return train(values, work_dir=Path(folder)).metrics
 
 
+_UNTRAINED = ("preparation.weights=None", "preparation.encoder.depth=4")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--overlap", type=float, default=0.0)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     options = parser.parse_args()
-    overrides = list(options.overrides)
+    # gigakit's own encoder has seen the slide, an untrained one has not
+    overrides = [*_UNTRAINED, *options.overrides]
     if options.overlap:
         overrides += [
             f"preparation.tiler.overlap={options.overlap}",
