@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gigakit.cli.completion import axis_completion
 from gigakit.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ def _flag(axis: Axis, catalogue: Catalogue, *, declared: bool) -> inspect.Parame
         metavar="V1,V2",
         help=f"{axis.key or 'several keys'}: {_known(axis, catalogue, declared=declared)}",
         rich_help_panel=_DECLARED if declared else _KINDS,
+        autocompletion=axis_completion(axis),
     )
     return inspect.Parameter(
         argument(axis.name),

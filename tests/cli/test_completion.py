@@ -50,6 +50,7 @@ def offered(call, monkeypatch):
         ("gigakit tile slides.csv --set preparation.tiler.ty", ["preparation.tiler.type="]),
         ("gigakit ablate tiny/slide --mask-", ["--mask-ratio"]),
         ("gigakit ablate gigapath_tile --temp", []),
+        ("gigakit ablate tiny/slide --attention dilated,l", ["dilated,local", "dilated,linear"]),
         ("gigakit ablate tile_small_simclr --temp", ["--temperature"]),
     ],
 )
