@@ -16,6 +16,7 @@ from gigakit.core.errors import SomeSlidesFailedError
 COMMANDS = (
     "train",
     "test",
+    "heatmap",
     "ablate",
     "tile",
     "embed",
@@ -38,6 +39,7 @@ LIGHT = (
     ("new", "--help"),
     ("train", "--help"),
     ("test", "--help"),
+    ("heatmap", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
 )
