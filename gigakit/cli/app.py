@@ -17,6 +17,7 @@ from gigakit.cli import (
     config,
     doctor,
     embed,
+    embeddings,
     evaluate,
     export,
     heatmap,
@@ -51,6 +52,7 @@ _PANELS = {
         "plan": "Estimate tiles, bytes and hours before starting.",
         "tile": "Find tissue, lay out tiles, draw an overview of each slide.",
         "embed": "Embed tiles and, with a published encoder, slides.",
+        "embeddings": "Export, search and show slides by their embeddings.",
         "pack": "Pack features or tiles into few large files.",
         "report": "Write the page of a cohort, or of an ablation.",
         "sample": "Fetch the sample slide (2 MB) once.",
@@ -149,11 +151,12 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "new": new.new,
         "doctor": doctor.doctor,
     }
+    groups = {"config": config.config_app, "embeddings": embeddings.embeddings_app}
     for panel, lines in _PANELS.items():
         for name, line in lines.items():
-            if name == "config":
+            if name in groups:
                 app.add_typer(
-                    config.config_app, name=name, help=line, short_help=line, rich_help_panel=panel
+                    groups[name], name=name, help=line, short_help=line, rich_help_panel=panel
                 )
             else:
                 app.command(name, short_help=line, rich_help_panel=panel)(commands[name])

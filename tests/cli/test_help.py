@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "test",
     "heatmap",
+    "embeddings",
     "ablate",
     "tile",
     "embed",
@@ -40,6 +41,7 @@ LIGHT = (
     ("train", "--help"),
     ("test", "--help"),
     ("heatmap", "--help"),
+    ("embeddings", "nearest", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
 )
