@@ -111,19 +111,19 @@ def _draw(
     names = output_names(task)
     shown = names.index(output) if output else int(found.outputs.argmax())
     path = _tile_file(trained, number, tiles)
+    table = None if path is None else tiles_at(path, grid)
+    overview = None if path is None else read_overview(path)
     background = None
-    if path is not None:
-        overview = read_overview(path)
-        background = Background(overview, tiles_at(path, grid)) if overview is not None else None
+    if overview is not None and table is not None:
+        background = Background(overview, table)
     caption = _caption(task, said, shown, trained.dataset.data.targets[number])
     panels = _panels(found, grid, names[shown], shown, background)
     picture = out / f"{slide_id}.jpg"
     with atomic_path(picture) as temporary:
         temporary.write_bytes(encode_jpeg(slide_picture(panels, f"{slide_id}   {caption}")))
     geojson = None
-    if path is not None:
+    if table is not None:
         geojson = out / f"{slide_id}.geojson"
-        table = tiles_at(path, grid)
         columns = table.columns | measurements(found, names)
         write_measured_tiles(replace(table, columns=columns), geojson)
     return Heatmap(slide_id, caption, picture, geojson, found.missing)
