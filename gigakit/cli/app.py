@@ -17,8 +17,10 @@ from gigakit.cli import (
     config,
     doctor,
     embed,
+    embeddings,
     evaluate,
     export,
+    heatmap,
     new,
     pack,
     plan,
@@ -50,6 +52,7 @@ _PANELS = {
         "plan": "Estimate tiles, bytes and hours before starting.",
         "tile": "Find tissue, lay out tiles, draw an overview of each slide.",
         "embed": "Embed tiles and, with a published encoder, slides.",
+        "embeddings": "Export, search and show slides by their embeddings.",
         "pack": "Pack features or tiles into few large files.",
         "report": "Write the page of a cohort, or of an ablation.",
         "sample": "Fetch the sample slide (2 MB) once.",
@@ -62,6 +65,7 @@ _PANELS = {
         "ablate": "Train cells of an ablation alike, and compare them.",
         "probe": "Compare frozen tile encoders on labelled tiles.",
         "test": "Predict a split of a slide-level task by a checkpoint.",
+        "heatmap": "Draw which tiles a slide-level prediction rests on.",
         "evaluate": "Cross-validate a slide-level task: numbers with intervals.",
         "compare": "Compare evaluated models on the same draws of patients.",
     },
@@ -139,6 +143,7 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "export": export.export,
         "ablate": _ablate_command(arguments),
         "test": test.predict_split,
+        "heatmap": heatmap.heatmap,
         "probe": probe.probe,
         "evaluate": evaluate.evaluate,
         "compare": compare.compare,
@@ -146,11 +151,12 @@ def build_app(arguments: Sequence[str]) -> typer.Typer:
         "new": new.new,
         "doctor": doctor.doctor,
     }
+    groups = {"config": config.config_app, "embeddings": embeddings.embeddings_app}
     for panel, lines in _PANELS.items():
         for name, line in lines.items():
-            if name == "config":
+            if name in groups:
                 app.add_typer(
-                    config.config_app, name=name, help=line, short_help=line, rich_help_panel=panel
+                    groups[name], name=name, help=line, short_help=line, rich_help_panel=panel
                 )
             else:
                 app.command(name, short_help=line, rich_help_panel=panel)(commands[name])

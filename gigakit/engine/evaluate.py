@@ -20,6 +20,7 @@ from gigakit.engine.run_data import fill_in, prepare
 from gigakit.nn.weights import compare_weights
 from gigakit.registry import DATASETS, FUNCTIONS, METRICS, OBJECTIVES
 from gigakit.tasks.inference import choose_device, inference
+from gigakit.tasks.prepared import PreparedFeatures
 from gigakit.tasks.slide_predictions import predict_slides, write_predictions
 
 LOGGER = logging.getLogger(__name__)
@@ -42,6 +43,38 @@ class Evaluation:
     slides: int
     scores: dict[str, float]
     notes: list[str]
+
+
+@dataclass(frozen=True)
+class TrainedTask:
+    """A trained slide-level model, and the slides to ask it about.
+
+    Attributes:
+        model: a :class:`~gigakit.tasks.objectives.slide_prediction.SlidePrediction`, on the device.
+        loader: of the split's slides, in order.
+        weights: the file that the model's came from.
+        device: where the model is.
+        precision: of matrix products, as in training.
+        prepared: the features.
+    """
+
+    model: Any
+    loader: DataLoader[Any]
+    weights: Path
+    device: torch.device
+    precision: str
+    prepared: PreparedFeatures
+
+    @property
+    def dataset(self) -> Any:
+        """The :class:`~gigakit.data.datasets.slide_bags.SlideBags` of the split."""
+        return self.loader.dataset
+
+    @property
+    def run(self) -> Path:
+        """The folder of the run, or that of the weights."""
+        folder = self.weights.parent
+        return folder.parent if folder.name == FOLDER else folder
 
 
 def evaluate(
@@ -68,27 +101,48 @@ def evaluate(
         ConfigError: the recipe is none of a slide-level task, or has no slide in the split.
         CheckpointError: the weights are missing, damaged, or not of this model.
     """
+    trained = open_trained(values, source, split=split, device=device, announce=announce)
+    with inference(trained.device, trained.precision):
+        predictions = predict_slides(trained.model, trained.loader)
+    path = out or trained.run / f"predictions-{split}.csv"
+    write_predictions(path, trained.dataset.data.task, {split: predictions})
+    scores = _scores(values, split, predictions)
+    return Evaluation(path, trained.weights, len(predictions), scores, trained.prepared.notes)
+
+
+def open_trained(
+    values: dict[str, Any],
+    source: Path,
+    *,
+    split: str,
+    device: str | None = None,
+    announce: Callable[[str], None] = LOGGER.info,
+) -> TrainedTask:
+    """Return a trained model with the slides of a split; the arguments are those of ``evaluate``.
+
+    Raises:
+        ConfigError: the recipe is none of a slide-level task, or has no slide in the split.
+        CheckpointError: the weights are missing, damaged, or not of this model.
+    """
     if "target" not in values:
         raise ConfigError(
             "is no recipe of a slide-level task", where="target", fix="see: gigakit list recipe"
         )
     weights = _weights(source)
     prepared = prepare(values, announce)
+    if not isinstance(prepared, PreparedFeatures):
+        raise ConfigError("is trained on tiles, not on their features", where="tiles")
     fill_in(values, prepared)
     if not values.get(PARTS[split]):
         raise ConfigError(f"no slide is in split '{split}'", where="splits", fix="name another")
-    loader = _loader(values[PARTS[split]])
     place = choose_device(device)
-    model = _model(values["model"], weights).to(place)
-    precision = (values.get("optim_wrapper") or {}).get("precision", "fp32")
-    with inference(place, precision):
-        predictions = predict_slides(model, loader)
-    dataset: Any = loader.dataset
-    run = weights.parent.parent if weights.parent.name == FOLDER else weights.parent
-    path = out or run / f"predictions-{split}.csv"
-    write_predictions(path, dataset.data.task, {split: predictions})
-    return Evaluation(
-        path, weights, len(predictions), _scores(values, split, predictions), prepared.notes
+    return TrainedTask(
+        model=_model(values["model"], weights).to(place),
+        loader=_loader(values[PARTS[split]]),
+        weights=weights,
+        device=place,
+        precision=(values.get("optim_wrapper") or {}).get("precision", "fp32"),
+        prepared=prepared,
     )
 
 

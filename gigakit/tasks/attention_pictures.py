@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 
@@ -11,7 +13,7 @@ from gigakit.wsi.tiles import TileTable
 _BRIGHTEST = 99.0
 _INK = (40, 40, 40)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_BAR_HEIGHT, _STRIP_HEIGHT = 10, 44
+_BAR_HEIGHT, STRIP_HEIGHT = 10, 44
 _LEAST_WIDTH = 300
 _OPACITY = 0.6
 _PATTERN_SIDE_PX = 384
@@ -59,8 +61,8 @@ def attention_picture(
     if overview is None or table is None:
         picture = grid_picture(grid, colours)
     else:
-        picture = _on_overview(overview, table, grid, colours)
-    return _with_bar(picture, "attention of cls", "0", f"{top:.2g} x uniform")
+        picture = over_overview(overview, table, grid, colours)
+    return with_bar(picture, "attention of cls", "0", f"{top:.2g} x uniform")
 
 
 def reach_picture(heads: np.ndarray, total: int, grid: np.ndarray, title: str) -> np.ndarray:
@@ -73,7 +75,7 @@ def reach_picture(heads: np.ndarray, total: int, grid: np.ndarray, title: str) -
         title: which token.
     """
     picture = grid_picture(grid, weight_colours(heads, total))
-    return _with_bar(picture, title, "0", f"{total} heads")
+    return with_bar(picture, title, "0", f"{total} heads")
 
 
 def pattern_picture(heads: np.ndarray, total: int, tokens: int) -> np.ndarray:
@@ -87,7 +89,7 @@ def pattern_picture(heads: np.ndarray, total: int, tokens: int) -> np.ndarray:
     colours = weight_colours(heads.reshape(-1), total).reshape(*heads.shape, 3)
     size = (_PATTERN_SIDE_PX, _PATTERN_SIDE_PX)
     picture = cv2.resize(colours, size, interpolation=cv2.INTER_NEAREST)
-    return _with_bar(picture, f"keys of each query, {tokens} tokens", "0", f"{total} heads")
+    return with_bar(picture, f"keys of each query, {tokens} tokens", "0", f"{total} heads")
 
 
 def beside(*pictures: np.ndarray) -> np.ndarray:
@@ -103,9 +105,17 @@ def beside(*pictures: np.ndarray) -> np.ndarray:
     return np.concatenate(framed, axis=1)
 
 
-def _on_overview(
+def over_overview(
     overview: np.ndarray, table: TileTable, grid: np.ndarray, colours: np.ndarray
 ) -> np.ndarray:
+    """Draw tiles in their colours over the slide's part of an overview picture.
+
+    Args:
+        overview: ``(H, W, 3)`` uint8 RGB.
+        table: the slide's tiles, which tell how large a tile is.
+        grid: ``(N, 2)`` positions in tiles.
+        colours: ``(N, 3)`` uint8 RGB.
+    """
     width, height = table.attrs["slide_size"]
     footprint = np.array(table.footprint)
     # below the slide's part lies the legend
@@ -119,16 +129,31 @@ def _on_overview(
     return cv2.addWeighted(veil, _OPACITY, overview, 1 - _OPACITY, 0)
 
 
-def _with_bar(picture: np.ndarray, title: str, low: str, high: str) -> np.ndarray:
-    """Put a title and a colour bar with its two ends above a picture."""
+def with_bar(
+    picture: np.ndarray,
+    title: str,
+    low: str,
+    high: str,
+    colours: Callable[[np.ndarray, float], np.ndarray] = weight_colours,
+) -> np.ndarray:
+    """Put a title and a colour bar with its two ends above a picture.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8 RGB.
+        title: what the colours show.
+        low: the least value, as text.
+        high: the largest.
+        colours: maps values, here from 0 to 1, and their top to colours.
+    """
     (high_width, _), _ = cv2.getTextSize(high, _FONT, 0.4, 1)
     missing = max(0, _LEAST_WIDTH - picture.shape[1])
     framed = cv2.copyMakeBorder(
-        *(picture, _STRIP_HEIGHT, 0, 0, missing, cv2.BORDER_CONSTANT), value=(255, 255, 255)
+        *(picture, STRIP_HEIGHT, 0, 0, missing, cv2.BORDER_CONSTANT), value=(255, 255, 255)
     )
     cv2.putText(framed, title, (2, 14), _FONT, 0.45, _INK, 1, cv2.LINE_AA)
-    left, right = 16, framed.shape[1] - high_width - 12
-    ramp = weight_colours(np.linspace(0, 1, right - left), 1.0)
+    (low_width, _), _ = cv2.getTextSize(low, _FONT, 0.4, 1)
+    left, right = low_width + 8, framed.shape[1] - high_width - 12
+    ramp = colours(np.linspace(0, 1, right - left), 1.0)
     framed[24 : 24 + _BAR_HEIGHT, left:right] = ramp
     cv2.putText(framed, low, (3, 33), _FONT, 0.4, _INK, 1, cv2.LINE_AA)
     cv2.putText(framed, high, (right + 6, 33), _FONT, 0.4, _INK, 1, cv2.LINE_AA)

@@ -34,10 +34,27 @@ def write_geojson(tiles: Path, out: Path) -> int:
         StoreError: the tile file is missing or damaged.
     """
     table = TileTable.load(tiles)
-    origin = np.array(table.attrs.get("bounds", (0, 0, 0, 0))[:2], dtype=float)
+    origin = _origin(table)
     features = [*_tissue(tiles, table, origin), *_tiles(table, origin)]
     write_text(out, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
     return len(features)
+
+
+def write_measured_tiles(table: TileTable, out: Path) -> None:
+    """Write tiles alone, with occupancy and columns of the table as measurements.
+
+    QuPath colours them by "Measure > Show measurement maps".
+
+    Args:
+        table: the tiles.
+        out: the file written.
+    """
+    features = _tiles(table, _origin(table))
+    write_text(out, json.dumps({"type": "FeatureCollection", "features": features}) + "\n")
+
+
+def _origin(table: TileTable) -> np.ndarray:
+    return np.array(table.attrs.get("bounds", (0, 0, 0, 0))[:2], dtype=float)
 
 
 def _tissue(tiles: Path, table: TileTable, origin: np.ndarray) -> list[dict[str, Any]]:
@@ -86,8 +103,8 @@ def _tiles(table: TileTable, origin: np.ndarray) -> list[dict[str, Any]]:
         ring = [[left, top], [right, top], [right, bottom], [left, bottom], [left, top]]
         feature = _feature("tile", [ring], {"name": "Tile", "color": _TILE})
         feature["properties"]["measurements"] = {
-            # JSON has no NaN
-            name: round(float(values[number]), 4)
+            # JSON has no NaN; the attention of one tile in thousands needs its digits
+            name: float(f"{values[number]:.6g}")
             for name, values in measured.items()
             if np.isfinite(values[number])
         }

@@ -16,6 +16,8 @@ from gigakit.core.errors import SomeSlidesFailedError
 COMMANDS = (
     "train",
     "test",
+    "heatmap",
+    "embeddings",
     "ablate",
     "tile",
     "embed",
@@ -40,6 +42,8 @@ LIGHT = (
     ("new", "--help"),
     ("train", "--help"),
     ("test", "--help"),
+    ("heatmap", "--help"),
+    ("embeddings", "nearest", "--help"),
     ("ablate", "--help"),
     ("probe", "--help"),
     ("evaluate", "--help"),

@@ -6,20 +6,8 @@ import csv
 import sys
 
 import pytest
-from resuming.recipes import resolved
 
 from gigakit.cli.app import main
-from gigakit.engine.train import train
-
-
-@pytest.fixture(scope="module")
-def run(cohort, tmp_path_factory):
-    """Return a run of one epoch and what points the recipe to its data."""
-    features, table = cohort
-    given = {"features": str(features), "labels": str(table), "target.columns": ["label"]}
-    folder = tmp_path_factory.mktemp("tested") / "run"
-    train(resolved("tasks/abmil", {**given, "train_cfg.epochs": 1}), work_dir=folder)
-    return folder, [f"--set={key}={value}" for key, value in given.items()]
 
 
 @pytest.fixture

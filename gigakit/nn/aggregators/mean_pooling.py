@@ -32,4 +32,4 @@ class MeanPooling(nn.Module):
             padding_mask = features.new_zeros(features.shape[:2]).bool()
         kept = (~padding_mask).to(features.dtype)
         weights = kept / kept.sum(dim=1, keepdim=True).clamp(min=1)
-        return Aggregated((features * weights[..., None]).sum(dim=1), weights)
+        return Aggregated((features * weights[..., None]).sum(dim=1), weights, instances=features)
