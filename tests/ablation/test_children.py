@@ -93,10 +93,13 @@ def _press(folder, count, number):
 
 @pytest.fixture(autouse=True)
 def _handlers():
-    before = signal.getsignal(signal.SIGALRM)
+    # nohup, under which the tests may run, ignores SIGHUP
+    before = {signal.SIGHUP: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+    before[signal.SIGALRM] = signal.getsignal(signal.SIGALRM)
     yield
     signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
