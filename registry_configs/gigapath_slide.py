@@ -69,12 +69,4 @@ ablation_sample = {
     "preparation.tiler.overlap": 0.5,
     "model.encoder.attention.segment_lengths": [16, 32, 64, 128, 256],
     "ablation.attention.cells.local.reach": 8,
-    "ablation.segments.sets.three": {
-        "model.encoder.attention.segment_lengths": [16, 64, 256],
-        "model.encoder.attention.dilation_ratios": [1, 4, 16],
-    },
-    "ablation.segments.sets.shortest": {
-        "model.encoder.attention.segment_lengths": [16],
-        "model.encoder.attention.dilation_ratios": [1],
-    },
 }

@@ -9,4 +9,10 @@ Run     gigakit ablate ablations/merge
 
 _base_ = ["../gigapath_slide.py"]
 
+ablation = dict(
+    merge=dict(key="model.encoder.attention.merge", values=["lse", "mean"]),
+    merge_gradient=dict(
+        key="model.encoder.attention.merge_gradient", values=["detached", "exact"]
+    ),
+)
 ablate = dict(axes=dict(merge=None, merge_gradient=None), seeds=3)

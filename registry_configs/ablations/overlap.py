@@ -9,4 +9,5 @@ Run     gigakit ablate ablations/overlap
 
 _base_ = ["../gigapath_slide.py"]
 
+ablation = dict(overlap=dict(key="preparation.tiler.overlap", values=[0.0, 0.25, 0.5]))
 ablate = dict(axes=dict(overlap=None, tiler="GridTiler,JitteredTiler"), mode="one-at-a-time", seeds=3)

@@ -9,4 +9,10 @@ Run     gigakit ablate ablations/position
 
 _base_ = ["../gigapath_slide.py"]
 
+ablation = dict(
+    wavelengths=dict(key="model.encoder.position.temperature", values=[30.0, 300.0, 10_000.0]),
+    whole_cells=dict(  # as in the published table, or the places of overlapping tiles
+        key="model.encoder.position.quantize", cells=dict(no=False, yes=True)
+    ),
+)
 ablate = dict(axes=dict(wavelengths=None, whole_cells=None), mode="one-at-a-time", seeds=3)

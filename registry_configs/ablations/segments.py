@@ -9,4 +9,31 @@ Run     gigakit ablate ablations/segments
 
 _base_ = ["../gigapath_slide.py"]
 
+ablation = dict(
+    segments=dict(  # with the ratio of each
+        sets=dict(
+            recipe={},
+            three={
+                "model.encoder.attention.segment_lengths": [1024, 32_768, 1_048_576],
+                "model.encoder.attention.dilation_ratios": [1, 4, 16],
+            },
+            shortest={
+                "model.encoder.attention.segment_lengths": [1024],
+                "model.encoder.attention.dilation_ratios": [1],
+            },
+            undilated={"model.encoder.attention.dilation_ratios": [1, 1, 1, 1, 1]},
+            steeper={"model.encoder.attention.dilation_ratios": [1, 3, 9, 27, 81]},
+        )
+    )
+)
+ablation_sample = {
+    "ablation.segments.sets.three": {
+        "model.encoder.attention.segment_lengths": [16, 64, 256],
+        "model.encoder.attention.dilation_ratios": [1, 4, 16],
+    },
+    "ablation.segments.sets.shortest": {
+        "model.encoder.attention.segment_lengths": [16],
+        "model.encoder.attention.dilation_ratios": [1],
+    },
+}
 ablate = dict(axes=dict(segments=None), seeds=3)

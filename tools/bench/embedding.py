@@ -53,7 +53,9 @@ def measure(slide: Path, width: int, tiles: int, turns: int) -> dict[str, Any]:
     """Time all ways with an encoder of one width."""
     preparation = load_checked("gigapath_slide", (), section=None).values["preparation"]
     preparation["encoder"].update(width=width, depth=12, heads=width // 64)
-    task: TileEmbedding = TASKS.build({**preparation, "batch_size": BATCH, "device": "cpu"})
+    task: TileEmbedding = TASKS.build(
+        {**preparation, "weights": None, "batch_size": BATCH, "device": "cpu"}
+    )
     with tempfile.TemporaryDirectory() as folder:
         table, index = tile(slide, Path(folder), task, tiles)
         model = task.model.untrained_encoder()

@@ -148,7 +148,7 @@ def _input_px(values: Mapping[str, Any], place: tuple[str, ...]) -> int | None:
     """Return the side of images in use, or of those that training was probed on."""
     around = (values.get(place[0]) if len(place) > 1 else values) or {}
     used = around.get("transform") or {}
-    loader = values.get("val_dataloader") or {}
+    loader = (values.get("val_dataloader") or {}) if values.get("labelled") else {}
     probed = (loader.get("dataset") or {}).get("transform") or {}
     size: int | None = used.get("crop_px") or probed.get("size_px")
     return size

@@ -43,33 +43,4 @@ ablation = dict(
             random=dict(type="TileOrder", by="random"),
         ),
     ),
-    segments=dict(  # of dilated attention, with the ratio of each
-        sets=dict(
-            recipe={},
-            three={
-                "model.encoder.attention.segment_lengths": [1024, 32_768, 1_048_576],
-                "model.encoder.attention.dilation_ratios": [1, 4, 16],
-            },
-            shortest={
-                "model.encoder.attention.segment_lengths": [1024],
-                "model.encoder.attention.dilation_ratios": [1],
-            },
-            undilated={"model.encoder.attention.dilation_ratios": [1, 1, 1, 1, 1]},
-            steeper={"model.encoder.attention.dilation_ratios": [1, 3, 9, 27, 81]},
-        )
-    ),
-    merge=dict(key="model.encoder.attention.merge", values=["lse", "mean"]),
-    merge_gradient=dict(
-        key="model.encoder.attention.merge_gradient", values=["detached", "exact"]
-    ),
-    head_offsets=dict(
-        key="model.encoder.attention.head_offsets", values=["block", "modulo", "none"]
-    ),
-    wavelengths=dict(
-        key="model.encoder.position.temperature", values=[30.0, 300.0, 10_000.0]
-    ),
-    whole_cells=dict(  # whole cells as in the published table, or places of overlapping tiles
-        key="model.encoder.position.quantize", cells=dict(no=False, yes=True)
-    ),
-    overlap=dict(key="preparation.tiler.overlap", values=[0.0, 0.25, 0.5]),
 )

@@ -97,7 +97,7 @@ def test_what_cannot_be_probed_is_refused():
 def test_a_single_strength_is_not_searched_for(monkeypatch):
     from gigakit.tasks.probes import linear
 
-    monkeypatch.setattr(linear, "_validated", None)
+    monkeypatch.setattr(linear, "_validation_loss", None)
     evaluate(samples(), linear=True)
     with pytest.raises(TypeError):
         evaluate(samples(), linear=True, strength=None)

@@ -107,6 +107,8 @@ def test_the_input_is_what_the_encoder_was_made_or_validated_for(tmp_path):
         "model": {"encoder": vit},
         "val_dataloader": {"dataset": {"transform": {"size_px": 32}}},
     }
+    assert choice_of_config(told, "mine", tmp_path).input_px is None
+    told["labelled"] = {"root": "tiles.zip", "table": "labels.csv"}
     assert choice_of_config(told, "mine", tmp_path).input_px == 32
     used = {"encoder": vit, "transform": {"resize_px": 48, "crop_px": 24}}
     assert choice_of_config(used, "mine", tmp_path).input_px == 24
