@@ -183,11 +183,9 @@ def write_squares(folder: Path, features: np.ndarray, grid: np.ndarray) -> int:
     written = 0
     for corner, inside, _ in windows_of(grid, SQUARE):
         if len(inside) >= LEAST_TILES:
-            # reading order: row by row
-            row_by_row = inside[np.lexsort(grid[inside].T)]
             name = f"{corner[0]}-{corner[1]}"
-            table = TileTable.from_grid(name, (grid[row_by_row] - corner).astype(np.float64))
-            write_features(folder / f"{name}.h5", features[row_by_row], table)
+            table = TileTable.from_grid(name, (grid[inside] - corner).astype(np.float64))
+            write_features(folder / f"{name}.h5", features[inside], table)
             written += 1
     return written
 
@@ -215,6 +213,8 @@ def windows_of(grid: np.ndarray, side: int) -> Iterator[tuple[np.ndarray, np.nda
         chosen[:, axis] = corners[off_centre.argmin(axis=1)]
     for corner in np.unique(chosen, axis=0):
         inside = np.flatnonzero(((grid >= corner) & (grid < corner + side)).all(axis=1))
+        # row by row, the order in which slides are stored
+        inside = inside[np.lexsort(grid[inside].T)]
         yield corner, inside, (chosen[inside] == corner).all(axis=1)
 
 
