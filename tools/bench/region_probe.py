@@ -43,13 +43,6 @@ class Parts(NamedTuple):
     test: np.ndarray
 
 
-class Told(NamedTuple):
-    """What a probe says of some tiles: ``(N, K)`` probabilities, and the strength it was given."""
-
-    probability: np.ndarray
-    strength: float
-
-
 def read_tiles(path: Path) -> Tiles:
     with np.load(path) as file:
         scored = (file["label"] < CLASSES) & (file["purity"] >= PURITY)

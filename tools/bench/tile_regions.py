@@ -1,6 +1,6 @@
 """What a slide encoder adds to a tile: regions of one slide, from 18 numbers of each of its tiles.
 
-    python tools/bench/tile_regions.py hgsc_wsi_grid256.npz --seeds 3
+    python tools/bench/tile_regions.py hgsc_wsi_grid256.npz
 
 ``gigapath_slide`` is pretrained on the tile features alone, then its tokens, none of them hidden,
 are told apart by logistic regression: trained on the top half of the slide, tested on the bottom
@@ -52,10 +52,13 @@ SETTING: dict[str, Any] = {
     "model.encoder.heads": 4,
     "model.encoder.dropout": 0.0,
     "model.encoder.drop_path": 0.0,
+    # a window has at most 1,024 tiles: more branches would repeat what the first one sees
+    "model.encoder.attention.segment_lengths": [1025],
+    "model.encoder.attention.dilation_ratios": [1],
     "model.encoder.position.temperature": 30.0,
     # a hidden tile asks cls and one visible tile, which must know its surroundings
     "model.decoder": {"type": "LightDecoder", "width": 64, "neighbours": 1, "_delete_": True},
-    "optim_wrapper.optimizer.lr": 1e-3,
+    "optim_wrapper.optimizer.lr": 2e-3,
     "train_dataloader.batch_size": BATCH,
     "train_dataloader.dataset.augmentations": _AUGMENTATIONS,
     "val_dataloader.dataset.augmentations": _AUGMENTATIONS,
@@ -68,16 +71,17 @@ SETTING: dict[str, Any] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tiles", type=Path, help="npz of features, coords, label, purity")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--strip-only", action="store_true", help="for choices: no test")
+    parser.add_argument("--tokens", type=Path, help="keep each seed's tokens here, or take them")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     given = parser.parse_args()
     torch.set_num_threads(1)
     tiles = regions.read_tiles(given.tiles)
     figures = []
-    for way, seeds in ways(tiles, given.seeds, given.steps, given.overrides):
+    for way, seeds in ways(tiles, given):
         figures.append(score(tiles, seeds, strip_only=given.strip_only) | {"way": way})
         print(row(figures[-1]), flush=True)
     if not given.strip_only:
@@ -88,9 +92,7 @@ def main() -> None:
         given.json.write_text(json.dumps(plain, indent=1))
 
 
-def ways(
-    tiles: regions.Tiles, seeds: int, steps: int, overrides: Sequence[str]
-) -> Iterator[tuple[str, list[np.ndarray]]]:
+def ways(tiles: regions.Tiles, given: argparse.Namespace) -> Iterator[tuple[str, list[np.ndarray]]]:
     """Yield each way's name and its vectors ``(N, D)``, several where a seed matters."""
     own = tiles.features
     yield "own features", [own]
@@ -98,8 +100,8 @@ def ways(
         mean = regions.neighbourhood_mean(own, tiles.grid, side)
         yield f"own + mean of {side} x {side}", [np.concatenate([own, mean], axis=1)]
     random, pretrained = [], []
-    for seed in range(seeds):
-        untrained, trained = encoder_tokens(tiles, seed, steps, overrides)
+    for seed in given.seeds:
+        untrained, trained = kept_tokens(tiles, seed, given)
         random.append(untrained)
         pretrained.append(trained)
     for name, tokens in (("random weights", random), ("pretrained", pretrained)):
@@ -146,6 +148,21 @@ def differences(figures: Sequence[dict[str, Any]]) -> list[str]:
         mean = np.mean(last["accuracy"]) - np.mean(other["accuracy"])
         lines.append(f"{last['way']} - {other['way']}: {mean:+.3f} ({low:+.3f} to {high:+.3f})")
     return lines
+
+
+def kept_tokens(
+    tiles: regions.Tiles, seed: int, given: argparse.Namespace
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what :func:`encoder_tokens` does, kept in a folder where one is given."""
+    path = given.tokens / f"{seed}.npz" if given.tokens else None
+    if path is not None and path.is_file():
+        with np.load(path) as file:
+            return file["untrained"], file["trained"]
+    untrained, trained = encoder_tokens(tiles, seed, given.steps, given.overrides)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(path, untrained=untrained, trained=trained)
+    return untrained, trained
 
 
 def encoder_tokens(
