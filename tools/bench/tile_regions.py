@@ -47,8 +47,8 @@ _AUGMENTATIONS = [
     {"type": "ShiftGrid", "grid_size": SQUARE},
 ]
 SETTING: dict[str, Any] = {
-    "model.encoder.width": 128,
-    "model.encoder.depth": 3,
+    "model.encoder.width": 96,
+    "model.encoder.depth": 2,
     "model.encoder.heads": 4,
     "model.encoder.dropout": 0.0,
     "model.encoder.drop_path": 0.0,
