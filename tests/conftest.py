@@ -15,6 +15,29 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+# files of minutes: one of two processes must not wait for such a one at the end
+_LONG = (
+    "test_readme.py",
+    "test_shell_blocks.py",
+    "test_command_line.py",
+    "test_masked_autoencoder.py",
+    "test_self_distillation.py",
+    "test_image_masked_autoencoder.py",
+    "test_contrastive_learning.py",
+    "test_distributed.py",
+    "test_ready.py",
+    "test_launchers.py",
+    "test_fault_run.py",
+    "test_engine_overhead.py",
+    "test_new.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(_LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
+
 @pytest.fixture(scope="session")
 def repository() -> Path:
     """Return the root of the source checkout."""
