@@ -3,7 +3,7 @@
 Paper   Prov-GigaPath's own comparison: DINOv2, SimCLR, MAE. Here small enough for a CPU: a ViT of
         four blocks of 128, views of 112 px that keep the size of cells.
 Input   stored tiles, --set tiles=DIR, and labelled ones to score on, --set labelled=...
-Cost    6 TFLOP a run, one to three minutes on a core; 15 runs.
+Cost    6 TFLOP a run, two to seven CPU minutes; 15 runs.
 Expect  docs/tile_pretraining.md has the table on EBHI-Seg.
 Run     gigakit ablate ablations/tile_objective --set tiles=DIR \\
             --set "labelled=dict(root='DIR', table='labels.csv')"
