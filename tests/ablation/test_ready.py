@@ -21,8 +21,12 @@ CATALOGUE = Catalogue()
 READY = sorted(
     name.removeprefix("ablations/") for name in recipes() if name.startswith("ablations/")
 )
-# each is a recipe's own two steps; what the recipe prepares is shared
-FEW = ("train_cfg.max_steps=2", "val_dataloader.dataset.views_per_slide=1")
+# two steps without pictures; what a recipe prepares is shared
+FEW = (
+    "train_cfg.max_steps=2",
+    "val_dataloader.dataset.views_per_slide=1",
+    "custom_hooks=[]",
+)
 
 
 @pytest.fixture(scope="module")
