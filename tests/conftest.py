@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,15 @@ def _one_torch_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_logger() -> Iterator[None]:
+    """Give the package's logger back: a runner built by a test keeps its records from caplog."""
+    from gigakit.engine.screen import borrowed_logger
+
+    with borrowed_logger("gigakit"):
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -108,12 +108,19 @@ def test_squares_hold_features_and_places_of_the_slide(bench, tiles, tmp_path):
 
 
 def test_tokens_come_back_in_the_order_of_the_tiles(bench, tiles):
+    counts = []
+
     class Echo(torch.nn.Module):
         width = 3
 
         def tokens(self, features, grid):
             assert grid.min() >= 0
             assert grid.max() < bench.SQUARE
+            counts.append(features.shape[1])
             return torch.cat([torch.zeros(1, 1, 3), features], dim=1)
 
-    assert np.array_equal(bench.tokens_of(Echo(), tiles.features, tiles.grid), tiles.features)
+    found = bench.tokens_of(Echo(), tiles.features, tiles.grid, draws=3)
+    assert found == pytest.approx(tiles.features, abs=1e-6)
+    # a quarter of a window at a time, each tile as often as there are deals
+    assert max(counts) <= bench.WINDOW**2 * bench.VISIBLE
+    assert sum(counts) >= 3 * len(tiles.features)

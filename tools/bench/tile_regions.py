@@ -2,10 +2,10 @@
 
     python tools/bench/tile_regions.py hgsc_wsi_grid256.npz
 
-``gigapath_slide`` is pretrained on the tile features alone, then its tokens, none of them hidden,
-are told apart by logistic regression: trained on the top half of the slide, tested on the bottom
-half. Beside it: the tile's own features, with means of its neighbours, and the same encoder from
-random weights. Everything is chosen by a strip of the top half; ``--strip-only`` asks nothing else.
+``gigapath_slide`` is pretrained on the tile features alone, then its tokens are told apart by
+logistic regression: trained on the top half of the slide, tested on the bottom half. Beside it: the
+tile's own features, with means of its neighbours, and the same encoder from random weights.
+Everything is chosen by a strip of the top half; ``--strip-only`` asks nothing else.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from gigakit.wsi.tiles import TileTable
 WINDOW, SQUARE = 32, 48
 LEAST_TILES = 200
 BATCH = 4
+# part of the tiles that the encoder sees in pretraining
+VISIBLE = 0.25
 _AUGMENTATIONS = [
     {"type": "CropWindow", "ratio": WINDOW / SQUARE},
     {"type": "FlipGrid", "p": 0.5},
@@ -73,6 +75,7 @@ def main() -> None:
     parser.add_argument("tiles", type=Path, help="npz of features, coords, label, purity")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--draws", type=int, default=8, help="deals that a token is the mean of")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--strip-only", action="store_true", help="for choices: no test")
     parser.add_argument("--tokens", type=Path, help="keep each seed's tokens here, or take them")
@@ -158,7 +161,7 @@ def kept_tokens(
     if path is not None and path.is_file():
         with np.load(path) as file:
             return file["untrained"], file["trained"]
-    untrained, trained = encoder_tokens(tiles, seed, given.steps, given.overrides)
+    untrained, trained = encoder_tokens(tiles, seed, given)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez(path, untrained=untrained, trained=trained)
@@ -166,7 +169,7 @@ def kept_tokens(
 
 
 def encoder_tokens(
-    tiles: regions.Tiles, seed: int, steps: int, overrides: Sequence[str]
+    tiles: regions.Tiles, seed: int, given: argparse.Namespace
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the tokens ``(N, D)`` of an encoder from random weights, and pretrained."""
     features = scaled(tiles.features)
@@ -174,18 +177,18 @@ def encoder_tokens(
         folder = Path(name)
         squares = write_squares(folder / "features", features, tiles.grid)
         preset = {**SETTING, "features": str(folder / "features"), "randomness.seed": seed}
-        preset["train_cfg.epochs"] = max(1, round(steps * BATCH / squares))
-        values = load_config("gigapath_slide", overrides, preset=preset).values
+        preset["train_cfg.epochs"] = max(1, round(given.steps * BATCH / squares))
+        values = load_config("gigapath_slide", given.overrides, preset=preset).values
         torch.manual_seed(seed)
         encoder: nn.Module = BACKBONES.build(
             {**values["model"]["encoder"], "input_dim": features.shape[1]}
         )
-        untrained = tokens_of(encoder, features, tiles.grid)
+        untrained = tokens_of(encoder, features, tiles.grid, given.draws)
         start = time.process_time()
         metrics = pretrain(values, folder / "run")
         sys.stderr.write(f"seed {seed}: {time.process_time() - start:.0f} CPU s, {metrics}\n")
         load_weights(encoder, export_weights(folder / "run", part="encoder").path)
-        return untrained, tokens_of(encoder, features, tiles.grid)
+        return untrained, tokens_of(encoder, features, tiles.grid, given.draws)
 
 
 def scaled(features: np.ndarray) -> np.ndarray:
@@ -236,15 +239,27 @@ def windows_of(grid: np.ndarray, side: int) -> Iterator[tuple[np.ndarray, np.nda
 
 
 @torch.no_grad()
-def tokens_of(encoder: Any, features: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """Return each tile's token ``(N, D)``, none hidden, in windows as large as in training."""
+def tokens_of(encoder: Any, features: np.ndarray, grid: np.ndarray, draws: int) -> np.ndarray:
+    """Return each tile's token ``(N, D)``, as the encoder saw tiles in training.
+
+    In windows as large as in training, and as dense: a window's tiles are dealt into parts of
+    ``VISIBLE`` of them, each encoded alone, and a tile's token is the mean over the deals.
+    """
     encoder.eval()
+    generator = np.random.default_rng(0)
     tokens = np.zeros((len(grid), encoder.width), dtype=np.float32)
     for corner, inside, answered in windows_of(grid, WINDOW):
         # windows lie anywhere in the square in training, here in its middle
-        place = torch.from_numpy(grid[inside] - corner + (SQUARE - WINDOW) // 2)
-        seen = encoder.tokens(torch.from_numpy(features[inside])[None], place[None].double())
-        tokens[inside[answered]] = seen[0, 1:].numpy()[answered]
+        place = torch.from_numpy(grid[inside] - corner + (SQUARE - WINDOW) // 2).double()
+        seen = np.zeros((len(inside), encoder.width), dtype=np.float32)
+        for _ in range(draws):
+            dealt = np.array_split(generator.permutation(len(inside)), round(1 / VISIBLE))
+            for part in map(np.sort, dealt):
+                found = encoder.tokens(
+                    torch.from_numpy(features[inside[part]])[None], place[part][None]
+                )
+                seen[part] += found[0, 1:].numpy() / draws
+        tokens[inside[answered]] = seen[answered]
     return tokens
 
 
