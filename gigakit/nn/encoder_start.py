@@ -101,9 +101,14 @@ def _architecture(state: Mapping[str, Tensor]) -> str:
         [
             f"width {state['cls_token'].shape[-1]}",
             f"{len(blocks)} blocks",
-            f"patches of {state['patch_embed.proj.weight'].shape[-1]} px",
+            _stem(state),
             "SwiGLU" if gated else "MLP",
             f"{0 if registers is None else registers.shape[1]} registers",
             "LayerScale" if "blocks.0.ls1.gamma" in state else "no LayerScale",
         ]
     )
+
+
+def _stem(state: Mapping[str, Tensor]) -> str:
+    projection = state.get("patch_embed.proj.weight")
+    return "a convolutional stem" if projection is None else f"patches of {projection.shape[-1]} px"

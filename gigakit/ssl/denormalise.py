@@ -9,6 +9,20 @@ import torch
 from torch import Tensor
 
 
+def pixel_values(images: Tensor, preprocessor: Any) -> Tensor:
+    """Return normalised images as ``(..., 3, S, S)`` float32 RGB in 0 ... 255, where they are.
+
+    Args:
+        images: ``(..., 3, S, S)``, scaled to [0, 1] and normalised.
+        preprocessor: what normalised them, by its ``mean`` and ``std``.
+    """
+    mean, std = (
+        torch.as_tensor(value, dtype=torch.float32, device=images.device).reshape(3, 1, 1)
+        for value in (preprocessor.mean, preprocessor.std)
+    )
+    return ((images.detach().float() * std + mean) * 255).clamp(0, 255)
+
+
 def pixels_of(images: Tensor, preprocessor: Any) -> np.ndarray:
     """Return normalised images as pixels ``(..., S, S, 3)`` uint8 RGB.
 
@@ -16,10 +30,6 @@ def pixels_of(images: Tensor, preprocessor: Any) -> np.ndarray:
         images: ``(..., 3, S, S)``, scaled to [0, 1] and normalised.
         preprocessor: what normalised them, by its ``mean`` and ``std``.
     """
-    mean, std = (
-        torch.as_tensor(value, dtype=torch.float32).detach().cpu().reshape(3, 1, 1)
-        for value in (preprocessor.mean, preprocessor.std)
-    )
-    scaled = (images.detach().float().cpu() * std + mean) * 255
-    pixels: np.ndarray = scaled.round().clamp(0, 255).byte().movedim(-3, -1).numpy()
+    values = pixel_values(images.cpu(), preprocessor)
+    pixels: np.ndarray = values.round().byte().movedim(-3, -1).numpy()
     return pixels

@@ -79,25 +79,22 @@ def test_auroc_is_the_mean_over_the_classes_that_are_there(bench):
     assert bench.regions.macro_auroc(label, told) == pytest.approx(0.75)
 
 
-def test_every_tile_is_answered_for_once_and_from_the_middle(bench, tiles):
-    answers = np.zeros(len(tiles.grid), dtype=int)
-    for corner, inside, answered in bench.windows_of(tiles.grid, 32):
-        assert (tiles.grid[inside] - corner).max() < 32
+def test_squares_cover_the_slide_and_overlap_by_half(bench, tiles):
+    covered = np.zeros(len(tiles.grid), dtype=int)
+    for corner, inside in bench.squares_of(tiles.grid):
         assert (tiles.grid[inside] >= corner).all()
-        answers[inside[answered]] += 1
-        centre = np.abs(tiles.grid[inside[answered]] + 0.5 - corner - 16)
-        at_edge = (tiles.grid[inside[answered]] < 8) | (
-            tiles.grid[inside[answered]] >= tiles.grid.max(axis=0) - 7
-        )
-        assert ((centre <= 8) | at_edge).all()
-    assert (answers == 1).all()
+        assert (tiles.grid[inside] < corner + bench.SQUARE).all()
+        covered[inside] += 1
+    middle = ((tiles.grid >= 15) & (tiles.grid < tiles.grid.max(axis=0) - 15)).all(axis=1)
+    assert covered.min() == 1
+    assert (covered[middle] >= 4).all()
 
 
 def test_squares_hold_features_and_places_of_the_slide(bench, tiles, tmp_path):
     features = bench.scaled(tiles.features)
     count = bench.write_squares(tmp_path / "squares", features, tiles.grid)
     files = sorted((tmp_path / "squares").iterdir())
-    assert len(files) == count == 6
+    assert len(files) == count == 15
     stored = read_features(files[-1])
     corner = np.array([int(part) for part in files[-1].stem.split("-")])
     where = {tuple(cell): row for row, cell in enumerate(tiles.grid)}

@@ -38,9 +38,9 @@ from gigakit.wsi.features import write_features
 from gigakit.wsi.tiles import TileTable
 
 # cells of a side: what the encoder sees at once, and the squares of the slide it is cut out of
-WINDOW, SQUARE = 32, 48
-LEAST_TILES = 200
-BATCH = 4
+WINDOW, SQUARE = 20, 30
+LEAST_TILES = 90
+BATCH = 8
 # part of the tiles that the encoder sees in pretraining
 VISIBLE = 0.25
 _AUGMENTATIONS = [
@@ -54,8 +54,8 @@ SETTING: dict[str, Any] = {
     "model.encoder.heads": 4,
     "model.encoder.dropout": 0.0,
     "model.encoder.drop_path": 0.0,
-    # a window has at most 1,024 tiles: more branches would repeat what the first one sees
-    "model.encoder.attention.segment_lengths": [1025],
+    # a window is one segment: more branches would repeat what the first one sees
+    "model.encoder.attention.segment_lengths": [WINDOW**2 + 1],
     "model.encoder.attention.dilation_ratios": [1],
     "model.encoder.position.temperature": 30.0,
     # a hidden tile asks cls and one visible tile, which must know its surroundings
@@ -201,7 +201,7 @@ def write_squares(folder: Path, features: np.ndarray, grid: np.ndarray) -> int:
     """Write squares of the slide that overlap by half as slides, and return how many there are."""
     folder.mkdir(parents=True)
     written = 0
-    for corner, inside, _ in windows_of(grid, SQUARE):
+    for corner, inside in squares_of(grid):
         if len(inside) >= LEAST_TILES:
             name = f"{corner[0]}-{corner[1]}"
             table = TileTable.from_grid(name, (grid[inside] - corner).astype(np.float64))
@@ -220,46 +220,39 @@ def pretrain(values: dict[str, Any], folder: Path) -> dict[str, float]:
     return {k: round(v, 3) for k, v in metrics.items() if "r2" in k and v is not None}
 
 
-def windows_of(grid: np.ndarray, side: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Yield windows that overlap by half: corner, tiles inside, and which of them it answers for.
-
-    Each tile is answered for once, by the window whose centre is nearest along both axes.
-    """
-    chosen = np.zeros_like(grid)
-    for axis in range(2):
-        end = max(int(grid[:, axis].max()) + 1 - side, 0)
-        corners = np.unique([*range(0, end, side // 2), end])
-        off_centre = np.abs(grid[:, axis, None] + 0.5 - (corners + side / 2))
-        chosen[:, axis] = corners[off_centre.argmin(axis=1)]
-    for corner in np.unique(chosen, axis=0):
-        inside = np.flatnonzero(((grid >= corner) & (grid < corner + side)).all(axis=1))
-        # row by row, the order in which slides are stored
-        inside = inside[np.lexsort(grid[inside].T)]
-        yield corner, inside, (chosen[inside] == corner).all(axis=1)
+def squares_of(grid: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield squares of the slide that overlap by half: corner, and the tiles inside row by row."""
+    ends = np.maximum(grid.max(axis=0) + 1 - SQUARE, 0)
+    steps = [np.unique([*range(0, end, SQUARE // 2), end]) for end in ends.tolist()]
+    for corner in np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1).reshape(-1, 2):
+        inside = np.flatnonzero(((grid >= corner) & (grid < corner + SQUARE)).all(axis=1))
+        # the order in which slides are stored
+        yield corner, inside[np.lexsort(grid[inside].T)]
 
 
 @torch.no_grad()
 def tokens_of(encoder: Any, features: np.ndarray, grid: np.ndarray, draws: int) -> np.ndarray:
-    """Return each tile's token ``(N, D)``, as the encoder saw tiles in training.
+    """Return each tile's token ``(N, D)``, the mean over draws of what pretraining showed.
 
-    In windows as large as in training, and as dense: a window's tiles are dealt into parts of
-    ``VISIBLE`` of them, each encoded alone, and a tile's token is the mean over the deals.
+    A draw lays a lattice of windows over the slide at random, flipped or not, each window anywhere
+    in a square, and deals its tiles into parts as dense as in pretraining, each encoded alone.
     """
     encoder.eval()
     generator = np.random.default_rng(0)
     tokens = np.zeros((len(grid), encoder.width), dtype=np.float32)
-    for corner, inside, answered in windows_of(grid, WINDOW):
-        # windows lie anywhere in the square in training, here in its middle
-        place = torch.from_numpy(grid[inside] - corner + (SQUARE - WINDOW) // 2).double()
-        seen = np.zeros((len(inside), encoder.width), dtype=np.float32)
-        for _ in range(draws):
-            dealt = np.array_split(generator.permutation(len(inside)), round(1 / VISIBLE))
-            for part in map(np.sort, dealt):
-                found = encoder.tokens(
-                    torch.from_numpy(features[inside[part]])[None], place[part][None]
-                )
-                seen[part] += found[0, 1:].numpy() / draws
-        tokens[inside[answered]] = seen[answered]
+    for _ in range(draws):
+        flipped = np.where(generator.integers(0, 2, 2), grid.max(axis=0) - grid, grid)
+        window, place = np.divmod(flipped + generator.integers(0, WINDOW, 2), WINDOW)
+        _, number = np.unique(window, axis=0, return_inverse=True)
+        by_window = np.argsort(number.ravel(), kind="stable")
+        for tiles in np.split(by_window, np.cumsum(np.bincount(number.ravel()))[:-1]):
+            shift = generator.integers(0, SQUARE - WINDOW + 1, 2)
+            for part in np.array_split(generator.permutation(tiles), round(1 / VISIBLE)):
+                if len(part):
+                    seen = part[np.lexsort(place[part].T)]
+                    where = torch.from_numpy(place[seen] + shift).double()
+                    found = encoder.tokens(torch.from_numpy(features[seen])[None], where[None])
+                    tokens[seen] += found[0, 1:].numpy() / draws
     return tokens
 
 

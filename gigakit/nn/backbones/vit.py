@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from gigakit.core.errors import ConfigError
+from gigakit.nn.convolutional_stem import ConvolutionalStem
 from gigakit.nn.crop_groups import join_groups, split_groups
 from gigakit.nn.position_interpolation import interpolate_positions
 from gigakit.nn.stochastic_depth import drop_path_rates
@@ -46,6 +47,8 @@ class VisionTransformer(nn.Module):
             ``sample`` drops each with its own probability.
         biases: linear layers have biases; the patch projection always has one.
         interpolation: of positions, ``offset`` (DINOv2 without registers) or ``antialiased``.
+        stem: what embeds a patch, ``linear``, or ``convolutional``, which sees texture where tiles
+            are few.
 
     Raises:
         ConfigError: sizes that do not divide, a rate outside of [0, 1), or an unknown choice.
@@ -73,6 +76,7 @@ class VisionTransformer(nn.Module):
         drop_path_mode: Literal["subset", "sample"] = "subset",
         biases: bool = True,
         interpolation: Literal["offset", "antialiased"] = "offset",
+        stem: Literal["linear", "convolutional"] = "linear",
     ) -> None:
         super().__init__()
         if image_size % patch_size or width % heads:
@@ -85,6 +89,7 @@ class VisionTransformer(nn.Module):
         _check_choice("drop_path_shape", drop_path_shape, ("uniform", "linear"))
         _check_choice("drop_path_mode", drop_path_mode, ("subset", "sample"))
         _check_choice("interpolation", interpolation, ("offset", "antialiased"))
+        _check_choice("stem", stem, ("linear", "convolutional"))
         if ffn == "swiglu" and int(width * mlp_ratio) % 2:
             raise ConfigError(
                 f"mlp_ratio {mlp_ratio} makes {int(width * mlp_ratio)} of width {width}",
@@ -103,7 +108,10 @@ class VisionTransformer(nn.Module):
         self.registers = registers
         self.interpolation: Literal["offset", "antialiased"] = interpolation
         variant = ATTENTIONS.build(attention or {"type": "FullAttention"})
-        self.patch_embed = PatchEmbed(patch_size, width)
+        self.stem = stem
+        self.patch_embed = (PatchEmbed if stem == "linear" else ConvolutionalStem)(
+            patch_size, width
+        )
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width))
         patches = (image_size // patch_size) ** 2
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + patches, width))

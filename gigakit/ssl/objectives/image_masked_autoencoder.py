@@ -50,8 +50,8 @@ class ImageMaskedAutoencoder(BaseModel):
         data_preprocessor: config from OBJECTIVES, which makes normalised floats of the batch.
 
     Raises:
-        ConfigError: mask_ratio outside [0, 1), an unknown feature, or an encoder with tokens that
-            nothing here would train.
+        ConfigError: mask_ratio outside [0, 1), an unknown feature, an encoder with tokens that
+            nothing here would train, or one with a convolutional stem.
 
     Source: MAE (He et al. 2022), sections 3 and 4.
     Differs: noise is NumPy's, from the image's seed.
@@ -183,6 +183,12 @@ def _check_encoder(encoder: VisionTransformer) -> None:
             "the encoder has tokens that nothing here trains",
             where="model.encoder",
             fix="set registers=0 and maskable=False",
+        )
+    if encoder.stem != "linear":
+        raise ConfigError(
+            "a convolutional stem shows visible patches what lies in hidden ones",
+            where="model.encoder.stem",
+            fix="take the linear one",
         )
 
 
