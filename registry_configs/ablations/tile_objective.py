@@ -1,9 +1,9 @@
-"""Which objective for the tile encoder? DINO, with iBOT, with KoLeo, MAE and SimCLR, at equal FLOPs.
+"""Which objective for the tile encoder? DINO, iBOT, KoLeo, MAE, SimCLR, texture, at equal FLOPs.
 
 Paper   Prov-GigaPath's own comparison: DINOv2, SimCLR, MAE. Here small enough for a CPU: a ViT of
         four blocks of 128, views of 112 px that keep the size of cells.
 Input   stored tiles, --set tiles=DIR, and labelled ones to score on, --set labelled=...
-Cost    6 TFLOP a run, two to seven CPU minutes; 15 runs.
+Cost    6 TFLOP a run, two to seven CPU minutes; 21 runs.
 Expect  docs/tile_pretraining.md has the table on EBHI-Seg.
 Run     gigakit ablate ablations/tile_objective --set tiles=DIR \\
             --set "labelled=dict(root='DIR', table='labels.csv')"
@@ -65,6 +65,15 @@ _without_teacher = {
         dict(type="ViewPictureHook"),
     ],
 }
+_patterns = {
+    "model": dict(
+        _keep_=["encoder"],
+        type="PatternPrediction",
+        data_preprocessor=dict(type="TileViews", photometric=[]),
+    ),
+    "train_dataloader.dataset.views.global_count": 1,
+    "train_dataloader.dataset.views.local_count": 0,
+} | _without_teacher
 # epochs of 25 steps: as many FLOPs in each cell
 ablation = dict(
     _delete_=True,
@@ -99,6 +108,9 @@ ablation = dict(
             | {
                 "optim_wrapper.paramwise_cfg": dict(rule="mae", layer_decay=1.0, patch_embed_lr=1.0)
             },
+            patterns=_patterns | {"train_cfg.epochs": 11},
+            patterns_convolutional=_patterns
+            | {"model.encoder.stem": "convolutional", "train_cfg.epochs": 9},
         )
     ),
 )

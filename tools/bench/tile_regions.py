@@ -74,7 +74,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("tiles", type=Path, help="npz of features, coords, label, purity")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=5000)
     parser.add_argument("--draws", type=int, default=8, help="deals that a token is the mean of")
     parser.add_argument("--set", action="append", default=[], dest="overrides")
     parser.add_argument("--strip-only", action="store_true", help="for choices: no test")

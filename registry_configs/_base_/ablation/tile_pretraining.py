@@ -50,8 +50,18 @@ ablation = dict(
             | {
                 "optim_wrapper.paramwise_cfg": dict(rule="mae", layer_decay=1.0, patch_embed_lr=1.0)
             },
+            patterns={
+                "model": dict(
+                    _keep_=["encoder", "data_preprocessor"],
+                    type="PatternPrediction",
+                    data_preprocessor=dict(photometric=[]),
+                ),
+                "train_dataloader.dataset.views": dict(global_count=1, local_count=0),
+            }
+            | _alone,
         )
     ),
+    stem=dict(key="model.encoder.stem", values=["linear", "convolutional"]),
     losses=dict(
         sets=dict(
             dino={  # masks act on the class tokens' loss too
