@@ -2,13 +2,14 @@
 
 ucsb_breast, musk1  bags of vectors: five times ten folds by bag, one strength
 ebhi_cases          any malignant tile of a case: mean and deviation of the colour and texture of
-                    its tiles, the given split, strength 1
+                    its tiles, or of an encoder's vectors, the given split, strength 1
 
-Strengths and poolings are those of the known numbers; validation does not choose them here.
+Strengths and poolings are those of the known numbers; --choose lets validation choose strengths.
 
 Each cohort is written as feature files and a table, then read as a user's.
 
 Usage:  python tools/bench/pooled_baselines.py SHARED_DATA [--cohorts ucsb_breast,musk1,ebhi_cases]
+                                               [--encoder NAME] [--tokens cls] [--choose]
                                                [--json FILE]
 """
 
@@ -27,12 +28,14 @@ import cv2
 import h5py
 import numpy as np
 
+from gigakit.cli.probe_encoders import choose_encoders
 from gigakit.data.slide_labels import read_slide_labels
 from gigakit.tasks.evaluation.card import as_json, make_card
 from gigakit.tasks.evaluation.probing import Probing
 from gigakit.tasks.evaluation.protocol import Protocol
 from gigakit.tasks.evaluation.slide_vectors import read_slide_vectors
 from gigakit.tasks.probes.colour_texture import ColourTexture
+from gigakit.tasks.probes.frozen_encoder import FrozenEncoder, TileEncoder
 
 MALIGNANT = ("adenocarcinoma", "high_grade_in")
 SHOWN = ("accuracy", "balanced accuracy", "macro AUROC")
@@ -58,13 +61,13 @@ def write_bags(folder: Path, archive: Path) -> Path:
     return _table(folder, ("slide_id", "patient_id", "label"), rows)
 
 
-def write_cases(folder: Path, data: Path) -> Path:
-    """Write the cases of EBHI-Seg, colour and texture of their tiles, and return the table."""
+def write_cases(folder: Path, data: Path, encoder: TileEncoder) -> Path:
+    """Write the cases of EBHI-Seg, what an encoder sees in their tiles, and return the table."""
     table = io.StringIO((data / "labels.csv").read_text(encoding="utf-8"))
     cases: dict[str, list[dict[str, str]]] = {}
     for row in csv.DictReader(table):
         cases.setdefault(row["case"], []).append(row)
-    encoder, rows = ColourTexture(), []
+    rows = []
     with zipfile.ZipFile(data / "tiles.zip") as archive:
         for case, tiles in cases.items():
             pixels = [_tile(archive, tile["tile"]) for tile in tiles]
@@ -89,12 +92,15 @@ def _table(folder: Path, header: tuple[str, ...], rows: list[Any]) -> Path:
     return path
 
 
-def measure(cohort: str, data: Path) -> dict[str, Any]:
+def measure(cohort: str, given: argparse.Namespace) -> dict[str, Any]:
     """Evaluate one cohort, and return its card as plain values."""
+    data: Path = given.data
     with tempfile.TemporaryDirectory() as root:
         folder = Path(root)
         if cohort == "ebhi_cases":
-            table = write_cases(folder, data / "ebhi_seg")
+            (choice,) = choose_encoders([given.encoder], [])
+            encoder = FrozenEncoder(choice, tokens=given.tokens) if choice else ColourTexture()
+            table = write_cases(folder, data / "ebhi_seg", encoder)
             protocol, settings, pool = Protocol(file=table), [1.0], "mean+std"
         else:
             table = write_bags(folder, data / "mil_bags" / f"{cohort}.npz")
@@ -102,7 +108,8 @@ def measure(cohort: str, data: Path) -> dict[str, Any]:
         labels = read_slide_labels(table, ["label"])
         vectors = read_slide_vectors(folder, labels.slides.tolist(), pool=pool)
         splits, _ = protocol.split(labels)
-        card = Probing("linear", vectors, labels, settings=settings).over(splits)
+        strengths = None if given.choose else settings
+        card = Probing("linear", vectors, labels, settings=strengths).over(splits)
         again = make_card(card.evaluation, facts={"cohort": cohort, "protocol": str(protocol)})
     return as_json(again)
 
@@ -111,9 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("data", type=Path)
     parser.add_argument("--cohorts", default="ucsb_breast,musk1,ebhi_cases")
+    parser.add_argument("--encoder", default="colour-texture", help="as gigakit probe takes it")
+    parser.add_argument("--tokens", default="cls")
+    parser.add_argument("--choose", action="store_true", help="strengths by validation")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
-    cards = {cohort: measure(cohort, given.data) for cohort in given.cohorts.split(",")}
+    cards = {cohort: measure(cohort, given) for cohort in given.cohorts.split(",")}
     for cohort, card in cards.items():
         print(f"{cohort}: {card['protocol']}")
         for name in SHOWN:
