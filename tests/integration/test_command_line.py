@@ -144,7 +144,7 @@ def test_an_interrupted_ablation_goes_on_where_it_was(feature_folder, tmp_path, 
     command = [
         sys.executable, "-m", "gigakit", "ablate", "tiny/slide", "--attention", "dilated",
         "--set", f"features={feature_folder}", "--set", "train_cfg.epochs=400",
-        "--set", "train_cfg.max_steps=300",
+        "--set", "train_cfg.max_steps=150",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -155,7 +155,7 @@ def test_an_interrupted_ablation_goes_on_where_it_was(feature_folder, tmp_path, 
     process.stderr.close()
     (checkpoint,) = tmp_path.rglob("last_checkpoint")
     step = int(checkpoint.read_text().split("-")[1].split(".")[0])
-    assert 0 < step < 300
+    assert 0 < step < 150
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"resumed after step {step}" in done.stderr
