@@ -24,6 +24,7 @@ train_dataloader = dict(
             vertical_flip=0.5,
             right_angles=0.75,
             resize='fast',
+            global_count=1,
         ),
         tissue_filter=None,
         jitter=0.0,
@@ -34,12 +35,12 @@ val_dataloader = dict(
     num_workers=0,
     sampler=dict(type='DefaultSampler', shuffle=False),
     collate_fn=dict(type='default_collate'),
-    dataset=dict(type='LabelledTiles', root=None, transform=dict(type='ResizeCrop', size_px=112)),
+    dataset=dict(type='LabelledTiles', root=None, transform=dict(type='ResizeCrop', size_px=224)),
 )
 val_evaluator = dict(type='TileProbe')
 val_cfg = dict(type='ValLoop')
 model = dict(
-    type='ContrastiveLearning',
+    type='PatternPrediction',
     encoder=dict(
         type='VisionTransformer',
         image_size=112,
@@ -47,26 +48,12 @@ model = dict(
         width=192,
         depth=6,
         heads=3,
+        stem='convolutional',
     ),
-    projector=dict(type='ProjectionMlp', output_dim=128, hidden=512),
-    loss=dict(type='SimClrLoss', temperature=0.2),
-    data_preprocessor=dict(
-        type='TileViews',
-        photometric=[
-            dict(
-                type='ColorJitter',
-                brightness=0.25,
-                contrast=0.25,
-                saturation=0.25,
-                hue=0.05,
-                p=0.8,
-            ),
-            dict(type='RandomGrey', p=0.05),
-            dict(type='GaussianBlur', p=0.3),
-        ],
-    ),
+    loss=dict(type='LocalPatternLoss', radii=[1, 2, 3]),
+    data_preprocessor=dict(type='TileViews', photometric=[]),
 )
-train_cfg = dict(type='PretrainLoop', epochs=38, steps_per_epoch=100)
+train_cfg = dict(type='PretrainLoop', epochs=28, steps_per_epoch=100)
 optim_wrapper = dict(
     type='GuardedOptimWrapper',
     constructor='GroupedOptimWrapperConstructor',
@@ -93,6 +80,9 @@ custom_hooks = [
     dict(type='CollapseHook', interval_steps=100),
     dict(type='ViewPictureHook'),
 ]
-ablation = dict(temperature=dict(key='model.loss.temperature', values=[0.1, 0.2, 0.5]))
+ablation = dict(
+    stem=dict(key='model.encoder.stem', values=['linear', 'convolutional']),
+    radii=dict(key='model.loss.radii', values=[[1], [1, 2], [1, 2, 3]]),
+)
 ablation_sample = dict()
 sample = {'train_cfg.epochs': 1, 'train_cfg.steps_per_epoch': 40, 'train_dataloader.batch_size': 32}

@@ -18,7 +18,13 @@ preparation = dict(
     quality_limits={},
     transform=dict(type="EvaluationTransform", resize_px=256, crop_px=224),
     encoder=dict(
-        type="VisionTransformer", image_size=224, patch_size=16, width=192, depth=6, heads=3
+        type="VisionTransformer",
+        image_size=224,
+        patch_size=16,
+        width=192,
+        depth=6,
+        heads=3,
+        stem="convolutional",
     ),
     weights="gigakit-tiny",  # gigakit's own small encoder; a file's path, or None: untrained
     seed=0,  # of an untrained one
