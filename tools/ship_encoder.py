@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from gigakit.cli.probe_encoders import choose_encoders
 from gigakit.core.assets import FOLDER, SUFFIX, card_of
 from gigakit.core.files import write_text
+from gigakit.data.tile_files import open_tile_files
 from gigakit.nn.position_interpolation import interpolate_positions
 from gigakit.tasks.own_encoder import write_own_encoder
-from gigakit.tasks.probes.encoder_choice import encoder_tensors
+from gigakit.tasks.probes.encoder_choice import EncoderChoice, encoder_tensors
+from gigakit.tasks.probes.frozen_encoder import FrozenEncoder
+from gigakit.wsi.image_decoding import decode_image
 
 # what belongs to training; the weights do not know it
 _TRAINING_ONLY = ("drop_path", "drop_path_shape", "drop_path_mode", "maskable", "attention")
@@ -44,6 +50,30 @@ def _for_crops(
     }
 
 
+def _standardised(
+    choice: EncoderChoice, state: Mapping[str, Tensor], tiles: Path, crop_px: int
+) -> dict[str, Tensor]:
+    """Set the last norm so that class tokens of these tiles have mean 0 and deviation 1.
+
+    Nothing else changes: what a linear layer could do, here done once. Vectors whose mean is many
+    times their spread are alike to a cosine, and a model that predicts them learns the mean first.
+    """
+    files, encoder = open_tile_files(tiles), FrozenEncoder(choice, input_px=crop_px)
+    rows = [
+        encoder.embed([decode_image(files.read(name)) for name in files.names[start : start + 32]])
+        for start in range(0, len(files.names), 32)
+    ]
+    vectors = torch.from_numpy(np.concatenate(rows)).double()
+    mean, deviation = vectors.mean(dim=0), vectors.std(dim=0)
+    print(f"{len(vectors)} tiles: deviation {deviation.min():.3g} to {deviation.max():.3g}")
+    scale, offset = (state[f"norm.{name}"].double() for name in ("weight", "bias"))
+    return {
+        **state,
+        "norm.weight": (scale / deviation).float(),
+        "norm.bias": ((offset - mean) / deviation).float(),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", help="folder of a run, or a file that gigakit export wrote")
@@ -52,8 +82,11 @@ def main() -> None:
     parser.add_argument("--crop-px", type=int, required=True)
     parser.add_argument("--trained-on", required=True)
     parser.add_argument("--licence", default="Apache-2.0")
+    parser.add_argument("--standardise", type=Path, help="tiles of the training: their vectors")
     arguments = parser.parse_args()
     (choice,) = choose_encoders([arguments.source], [])
+    if choice is None or choice.read is None or choice.weights is None:
+        parser.error(f"{arguments.source} has no weights")
     encoder = {k: v for k, v in choice.config.items() if k not in _TRAINING_ONLY}
     transform = {
         "type": "EvaluationTransform",
@@ -63,6 +96,8 @@ def main() -> None:
     said = {"trained_on": arguments.trained_on, "licence": arguments.licence}
     path = FOLDER / f"{arguments.name}{SUFFIX}"
     state = encoder_tensors(choice.read(), choice.weights)
+    if arguments.standardise:
+        state = _standardised(choice, state, arguments.standardise, arguments.crop_px)
     encoder, state = _for_crops(encoder, state, arguments.crop_px)
     write_own_encoder(state, path, encoder=encoder, transform=transform, **said)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")

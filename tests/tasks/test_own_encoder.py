@@ -16,7 +16,7 @@ from gigakit.core import assets
 from gigakit.core.errors import CheckpointError, ConfigError
 from gigakit.core.files import file_sha256
 from gigakit.nn.weights import load_encoder, read_weights, write_safetensors
-from gigakit.registry import BACKBONES, TASKS
+from gigakit.registry import AUGMENTATIONS, BACKBONES, TASKS
 from gigakit.tasks.own_encoder import read_own_encoder, write_own_encoder
 from gigakit.wsi.cohort import Cohort, SlideRow
 
@@ -208,3 +208,28 @@ def test_the_tool_resizes_positions_as_larger_crops_would(shipped, monkeypatch, 
     with torch.no_grad():
         torch.testing.assert_close(encoder(images), built(images), rtol=0, atol=5e-3)
     assert "0.0 MB" in capsys.readouterr().out
+
+
+def test_the_tool_standardises_vectors_of_tiles(
+    shipped, tmp_path, monkeypatch, repository, encoded
+):
+    path, built = shipped
+    generator = np.random.default_rng(0)
+    tiles = [generator.integers(0, 256, (32, 32, 3), np.uint8) for _ in range(6)]
+    (tmp_path / "tiles").mkdir()
+    for number, tile in enumerate(tiles):
+        (tmp_path / "tiles" / f"{number}.png").write_bytes(encoded(tile))
+    monkeypatch.setattr(
+        sys, "argv",
+        ["ship_encoder", str(path), "--name", "fourth", "--resize-px", "32", "--crop-px", "32",
+         "--trained-on", "nothing", "--standardise", str(tmp_path / "tiles")],
+    )  # fmt: skip
+    runpy.run_path(str(repository / "tools/ship_encoder.py"), run_name="__main__")
+    fourth = assets.own_encoders()["fourth"]
+    encoder = load_encoder(functools.partial(BACKBONES.build, ENCODER), fourth)
+    transform = AUGMENTATIONS.build({"type": "EvaluationTransform", "resize_px": 32, "crop_px": 32})
+    images = torch.stack([transform(tile) for tile in tiles])
+    with torch.no_grad():
+        before, after = built(images), encoder(images)
+    expected = (before - before.mean(dim=0)) / before.std(dim=0)
+    torch.testing.assert_close(after, expected, rtol=0, atol=0.05)
