@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ LOSS = "last_loss"
 TILE_ENCODER = "tile_encoder/"
 _RECONSTRUCTION = "reconstruction/"
 _PROBE = "probe/"
-_LOWER_IS_BETTER = ("loss", "error", "distance")
+_LOWER_IS_BETTER = frozenset(
+    ("loss", "error", "errors", "distance", "entropy", "brier", "mae", "mse", "rmse", "perplexity")
+)
 
 
 @dataclass(frozen=True)
@@ -98,7 +101,7 @@ def metric_named(name: str) -> Metric:
         return known
     if name == LOSS:
         return Metric(LOSS, "last loss", higher_is_better=False)
-    lower = any(word in name for word in _LOWER_IS_BETTER)
+    lower = not _LOWER_IS_BETTER.isdisjoint(re.split(r"[^a-z]+", name.lower()))
     return Metric(name, name, higher_is_better=not lower)
 
 
