@@ -55,7 +55,7 @@ def test_the_recipes_own_axis_wins_over_the_kinds(slide, tile):
     assert "head" not in slide
     assert "loss" not in tile
     assert "target" not in tile
-    assert list(tile["objective"].cells) == ["dino_ibot_koleo", "simclr", "mae"]
+    assert list(tile["objective"].cells) == ["dino_ibot_koleo", "simclr", "mae", "patterns"]
 
 
 def test_what_a_name_does_not_settle_is_no_axis():

@@ -21,11 +21,14 @@ CATALOGUE = Catalogue()
 READY = sorted(
     name.removeprefix("ablations/") for name in recipes() if name.startswith("ablations/")
 )
-# two steps without pictures; what a recipe prepares is shared
+# two steps without pictures; what a recipe prepares is shared, by the smallest of tile encoders
 FEW = (
     "train_cfg.max_steps=2",
     "val_dataloader.dataset.views_per_slide=1",
     "custom_hooks=[]",
+    "preparation.weights=None",
+    "preparation.encoder.depth=1",
+    "preparation.encoder.stem=linear",
 )
 
 
