@@ -123,9 +123,10 @@ def test_it_embeds_slides_at_crops_of_any_size(run, exported, cohort, tmp_path, 
 
 def test_a_slide_recipe_takes_it(call, exported, cohort, tmp_path):
     (tmp_path / "slides.csv").write_text(f"slide_id,path,mpp\na,{cohort.slides[0].path},0.5\n")
+    encoder = ", ".join(f"{key}={value!r}" for key, value in ENCODER.items())
     changes = (
         "cohort=slides.csv", f"preparation.weights={exported}", "train_cfg.max_steps=1",
-        f"preparation.encoder=dict(_delete_=True, {', '.join(f'{k}={v!r}' for k, v in ENCODER.items())})",
+        f"preparation.encoder=dict(_delete_=True, {encoder})",
         "preparation.transform.resize_px=64", "preparation.transform.crop_px=32",
     )  # fmt: skip
     sets = [word for change in changes for word in ("--set", change)]

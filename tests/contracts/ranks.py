@@ -1,18 +1,45 @@
-"""Four gloo processes that do what a test asks, started once."""
+"""Gloo processes that do what a test asks: two for one task, or four started once."""
 
 from __future__ import annotations
 
 import contextlib
 import datetime
-import multiprocessing
 import socket
 import traceback
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
+# its defaults keep the group that exists when it is first imported, and its threads
+import torch.distributed.nn.functional
+from torch import multiprocessing
+
 RANKS = 4
 PATIENCE_S = 120
+
+
+def exchange_threads():
+    """Return the names of this process's threads that exchange tensors."""
+    names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
+    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
+
+
+def _join(rank, work, folder, arguments):
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    work(rank, *arguments)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    # one that meets the interpreter's end may abort the process
+    assert not exchange_threads()
+
+
+def in_two_processes(work, folder, *arguments):
+    """Have two joined processes call ``work(rank, *arguments)``, and raise what one raises."""
+    multiprocessing.spawn(_join, args=(work, str(folder), arguments), nprocs=2)
 
 
 def serve(rank, port, pipe):

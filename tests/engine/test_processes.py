@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from contracts.ranks import exchange_threads
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
@@ -46,6 +48,8 @@ class Held:
         self.itself = self
         self.model = DistributedDataParallel(torch.nn.Linear(4, 4))
         self.model(torch.ones(2, 4)).sum().backward()
+        # an objective that gathers, first imported when a run builds it
+        importlib.import_module("gigakit.ssl.ranks").gathered(torch.ones(1))
         # torch's caches keep a mesh for the rest of the process
         Held.mesh = init_device_mesh("cpu", (2,))
 
@@ -53,22 +57,16 @@ class Held:
         processes.on_first(fail)
 
 
-def threads():
-    """Return the names of this process's threads that exchange tensors."""
-    names = (path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm"))
-    return sorted(name for name in names if "gloo" in name or "tcpstore" in name)
-
-
 def threads_after_an_error(port):
     # at the same port one could meet the other while it still parts
     os.environ["MASTER_PORT"] = str(port)
     try:
         with processes.joined():
-            assert not Path("/proc/self/task").exists() or threads()
+            assert not Path("/proc/self/task").exists() or exchange_threads()
             Held().fail()
     except (StoreError, OtherProcessError):
         # while the error is told, its frames are there
-        return threads()
+        return exchange_threads()
     return ["no error"]
 
 
@@ -87,7 +85,10 @@ def member(rank, ports, answers):
             "after": processes.most([0]),
         }
         Held()
-    found |= {"threads": threads(), "threads after an error": threads_after_an_error(ports[1])}
+    found |= {
+        "threads": exchange_threads(),
+        "threads after an error": threads_after_an_error(ports[1]),
+    }
     answers.put({**found, "left": not processes.is_distributed(), "still": processes.is_first()})
 
 

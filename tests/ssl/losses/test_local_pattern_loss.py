@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from contracts.ranks import in_two_processes
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import LOSSES
@@ -86,16 +86,13 @@ def test_half_precision_around_it_changes_no_target():
     assert torch.equal(inside, loss.shares(pixels(), 8))
 
 
-def rank(number, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=number, world_size=2
-    )
+def rank(number):
     loss, whole = build(radii=[1]), build(radii=[1])
     for seed in range(2):
         images = pixels(images=4, seed=seed)
         found = loss(torch.zeros(2, 16, 10), images[2 * number : 2 * number + 2])
         torch.distributed.all_reduce(found)
+    # what follows is one process's own
     torch.distributed.destroy_process_group()
     for seed in range(2):
         expected = whole(torch.zeros(4, 16, 10), pixels(images=4, seed=seed))
@@ -104,7 +101,7 @@ def rank(number, folder):
 
 
 def test_two_processes_measure_as_one(tmp_path):
-    mp.spawn(rank, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(rank, tmp_path)
 
 
 @pytest.mark.parametrize("radii", [[], [0, 1]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.multiprocessing as mp
+from contracts.ranks import in_two_processes
 from contracts.tiles import ENCODER, MONITORS, ONE_NETWORK, PREPROCESSOR, OneNetworkContract
 from torch.nn import functional
 
@@ -108,11 +108,7 @@ def gathering():
     return LOSSES.build({"type": "SimClrLoss", "gather": True})
 
 
-def rank(number, folder):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=number, world_size=2
-    )
+def rank(number):
     model = build(loss={"type": "SimClrLoss", "gather": True}).double()
     given = crops(images=6).double()
     loss = model(given[:, 3 * number : 3 * number + 3], mode="loss")["loss"]
@@ -127,11 +123,10 @@ def rank(number, folder):
     expected.backward()
     for value, wanted in zip(found, [expected, *(p.grad for p in whole.parameters())], strict=True):
         torch.testing.assert_close(value, wanted.detach(), rtol=1e-10, atol=1e-12)
-    torch.distributed.destroy_process_group()
 
 
 def test_two_processes_that_gather_have_the_loss_and_gradients_of_one(tmp_path):
-    mp.spawn(rank, args=(str(tmp_path),), nprocs=2)
+    in_two_processes(rank, tmp_path)
 
 
 def test_a_single_process_gathers_itself():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as mp
+from contracts.ranks import in_two_processes
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import TARGETS
@@ -136,11 +136,7 @@ def test_what_cannot_be_is_refused():
         build("SinkhornKnopp", iterations=0)
 
 
-def rank(number, folder, file):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=number, world_size=2
-    )
+def rank(number, file):
     with np.load(file) as arrays:
         own = {
             key.removeprefix(f"rank{number}_"): torch.from_numpy(arrays[key])
@@ -171,7 +167,6 @@ def rank(number, folder, file):
             rows = torch.cat([logits, logits.new_full((20 - len(logits), 40), 9.0)])
             found = filled(rows, TEMPERATURE, count=count)[: len(logits)]
             torch.testing.assert_close(found, plain(logits, TEMPERATURE), rtol=1e-5, atol=1e-7)
-    torch.distributed.destroy_process_group()
 
 
 TEMPERATURE = 0.05
@@ -179,4 +174,4 @@ TEMPERATURE = 0.05
 
 def test_two_processes_get_what_the_published_code_gives_them(shared, tmp_path):
     file = str(shared / "reference/ssl/distributed_targets.npz")
-    mp.spawn(rank, args=(str(tmp_path), file), nprocs=2)
+    in_two_processes(rank, tmp_path, file)
