@@ -118,3 +118,12 @@ def labelled_tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = drawn.write_folder(tmp_path_factory.mktemp("tiles"), side=64, found=found)
     drawn.write_table(folder / "labels.csv", found)
     return folder
+
+
+@pytest.fixture(scope="session")
+def warm_tools(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Return a folder with ``gigakit`` and ``python`` whose imports are made already."""
+    from warm.tools import warm_tools
+
+    with warm_tools(tmp_path_factory.mktemp("bin")) as folder:
+        yield folder

@@ -1,4 +1,4 @@
-"""README's commands, as they stand there; the ones that CI runs itself are named."""
+"""README's commands, as they stand there; the ones that others run are named."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ import pytest
 # blocks of commands have no language; outputs are marked text
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 RUN_BY_CI = ("python3 -m venv", "gigakit ablate --attention dilated,flash", "source ")
+# integration/test_launchers.py
+RUN_ELSEWHERE = ("torchrun ",)
 # what makes a command small enough for a test
 SMALLER = {
     "gigakit train gigapath_slide --dry-run": (),
@@ -37,7 +39,7 @@ def commands(repository):
     text = (repository / "README.md").read_text(encoding="utf-8")
     blocks = [block for language, block in BLOCK.findall(text) if not language]
     lines = [line for block in blocks for line in block.splitlines() if line]
-    return [line for line in lines if not line.startswith(RUN_BY_CI)]
+    return [line for line in lines if not line.startswith(RUN_BY_CI + RUN_ELSEWHERE)]
 
 
 def write_labelled_tiles(folder):
@@ -52,7 +54,7 @@ def write_labelled_tiles(folder):
     (folder / "labels.csv").write_text("\n".join(rows) + "\n")
 
 
-def test_every_command_runs_as_it_stands(repository, shared, tmp_path):
+def test_every_command_runs_as_it_stands(repository, shared, warm_tools, tmp_path):
     found = commands(repository)
     assert len(found) >= 15
     slide = shared / "data" / "slides" / "cmu-1-small-region.svs"
@@ -61,7 +63,8 @@ def test_every_command_runs_as_it_stands(repository, shared, tmp_path):
     write_labelled_tiles(tmp_path)
     (tmp_path / "tools").symlink_to(repository / "tools")
     tools = Path(sys.executable).parent
-    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    paths = [str(warm_tools), str(tools), os.environ["PATH"]]
+    environment = {**os.environ, "PATH": os.pathsep.join(paths)}
     # what TensorBoard shows comes first there, but needs a run
     for command in sorted(found, key=lambda line: line.startswith("tensorboard")):
         more = next((s for begin, s in SMALLER.items() if command.startswith(begin)), ())

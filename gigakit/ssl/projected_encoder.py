@@ -47,7 +47,8 @@ class ProjectedEncoder(nn.Module):
                 None if patches is None else self._of_patches(patches),
             ]
         both: Tensor = self.head(torch.cat([cls, patches]))
-        return [both[: len(cls)], both[len(cls) :]]
+        # slices would each bring a gradient of the whole
+        return list(both.split([len(cls), len(patches)]))
 
     @property
     def _splits(self) -> bool:

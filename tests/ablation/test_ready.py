@@ -29,6 +29,9 @@ FEW = (
     "preparation.weights=None",
     "preparation.encoder.depth=1",
     "preparation.encoder.stem=linear",
+    "preparation.encoder.image_size=32",
+    "preparation.transform.resize_px=32",
+    "preparation.transform.crop_px=32",
 )
 
 

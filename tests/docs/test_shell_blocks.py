@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -30,20 +29,16 @@ PAGES = [page for page in sorted(DOCS.glob("*.md")) if any(b[1] == TESTED for b 
 
 
 @pytest.fixture(scope="session")
-def tools(tmp_path_factory):
+def tools(warm_tools, tmp_path_factory):
     """Return a folder with ``gigakit``, whose trainings are short, and ``python``."""
     folder = tmp_path_factory.mktemp("bin")
     cases = "".join(
         f"  {name}) set -- \"$@\" {shlex.join(more)};;\n" for name, more in SMALLER.items()
     )  # fmt: skip
-    python = shlex.quote(sys.executable)
-    gigakit = f'#!/bin/bash\ncase "$1" in\n{cases}esac\nexec {python} -m gigakit "$@"\n'
-    for name, text in {
-        "gigakit": gigakit,
-        "python": f'#!/bin/bash\nexec {python} "$@"\n',
-    }.items():
-        (folder / name).write_text(text)
-        (folder / name).chmod(0o755)
+    warm = shlex.quote(str(warm_tools / "gigakit"))
+    (folder / "gigakit").write_text(f'#!/bin/bash\ncase "$1" in\n{cases}esac\nexec {warm} "$@"\n')
+    (folder / "gigakit").chmod(0o755)
+    (folder / "python").symlink_to(warm_tools / "python")
     return folder
 
 

@@ -16,12 +16,12 @@ TINY = ("--set", "train_cfg.max_steps=3")
 
 
 @pytest.fixture
-def gigakit(tmp_path):
+def gigakit(warm_tools, tmp_path):
     """Return a function that runs the command in an empty folder."""
 
     def run(*arguments, code=0):
         done = subprocess.run(
-            [sys.executable, "-m", "gigakit", *arguments],
+            [warm_tools / "gigakit", *arguments],
             cwd=tmp_path, capture_output=True, text=True, check=False,
             env={**os.environ, "GIGAKIT_CACHE": str(tmp_path / "cache")},
         )  # fmt: skip
@@ -140,11 +140,13 @@ def test_the_flags_of_ablate_are_the_recipes_axes_in_either_order(gigakit):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_ablation_goes_on_where_it_was(feature_folder, tmp_path, number, code):
+def test_an_interrupted_ablation_goes_on_where_it_was(
+    warm_tools, feature_folder, tmp_path, number, code
+):
     command = [
-        sys.executable, "-m", "gigakit", "ablate", "tiny/slide", "--attention", "dilated",
+        warm_tools / "gigakit", "ablate", "tiny/slide", "--attention", "dilated",
         "--set", f"features={feature_folder}", "--set", "train_cfg.epochs=400",
-        "--set", "train_cfg.max_steps=150",
+        "--set", "train_cfg.max_steps=100",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -155,7 +157,7 @@ def test_an_interrupted_ablation_goes_on_where_it_was(feature_folder, tmp_path, 
     process.stderr.close()
     (checkpoint,) = tmp_path.rglob("last_checkpoint")
     step = int(checkpoint.read_text().split("-")[1].split(".")[0])
-    assert 0 < step < 150
+    assert 0 < step < 100
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert f"resumed after step {step}" in done.stderr

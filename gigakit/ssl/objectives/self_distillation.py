@@ -265,4 +265,6 @@ _CENTERING = {"type": "Centering"}
 def _split(one: str, other: str, rows: Tensor, images: int) -> dict[str, Tensor]:
     """Part rows of all crops, crop by crop, into those of global and of local ones."""
     crops = rows.view(-1, images, rows.shape[-1])
-    return {one: crops[:_GLOBAL_CROPS], other: crops[_GLOBAL_CROPS:]}
+    # slices would each bring a gradient of the whole
+    first, rest = crops.split([_GLOBAL_CROPS, len(crops) - _GLOBAL_CROPS])
+    return {one: first, other: rest}
