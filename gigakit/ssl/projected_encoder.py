@@ -39,16 +39,15 @@ class ProjectedEncoder(nn.Module):
     def logits(self, cls: Tensor | None, patches: Tensor | None) -> list[Tensor | None]:
         """Return logits of class tokens ``(R, D)`` and of patches ``(M, D)``.
 
-        A head that treats both alike takes them in one call.
+        One head takes them in one call.
         """
-        if cls is None or patches is None or hasattr(self, "patch_head") or self._splits:
+        if cls is None or patches is None or hasattr(self, "patch_head"):
             return [
                 None if cls is None else self.head(cls),
                 None if patches is None else self._of_patches(patches),
             ]
-        both: Tensor = self.head(torch.cat([cls, patches]))
-        # slices would each bring a gradient of the whole
-        return list(both.split([len(cls), len(patches)]))
+        both: list[Tensor | None] = self.head.forward_both(cls, patches)
+        return both
 
     @property
     def _splits(self) -> bool:

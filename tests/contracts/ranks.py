@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 # its defaults keep the group that exists when it is first imported, and its threads
 import torch.distributed.nn.functional
-from torch import multiprocessing
+from resuming.processes import CONTEXT
 
 RANKS = 4
 PATIENCE_S = 120
@@ -26,20 +26,33 @@ def exchange_threads():
 
 
 def _join(rank, work, folder, arguments):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
-    )
-    work(rank, *arguments)
-    if dist.is_initialized():
-        dist.destroy_process_group()
-    # one that meets the interpreter's end may abort the process
-    assert not exchange_threads()
+    try:
+        torch.set_num_threads(1)
+        dist.init_process_group(
+            "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+        )
+        work(rank, *arguments)
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        # one that meets the interpreter's end may abort the process
+        assert not exchange_threads()
+    except BaseException:  # whatever fails is told to the test
+        (folder / f"failure-{rank}").write_text(traceback.format_exc())
+        raise
 
 
 def in_two_processes(work, folder, *arguments):
-    """Have two joined processes call ``work(rank, *arguments)``, and raise what one raises."""
-    multiprocessing.spawn(_join, args=(work, str(folder), arguments), nprocs=2)
+    """Have two joined processes call ``work(rank, *arguments)``; what fails is told."""
+    ranks = [
+        CONTEXT.Process(target=_join, args=(rank, work, folder, arguments), daemon=True)
+        for rank in (0, 1)
+    ]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join(PATIENCE_S)
+    told = [path.read_text() for path in sorted(folder.glob("failure-*"))]
+    assert ([process.exitcode for process in ranks], told) == ([0, 0], [])
 
 
 def serve(rank, port, pipe):
@@ -68,10 +81,9 @@ def four_processes():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    context = multiprocessing.get_context("spawn")
-    pipes = [context.Pipe() for _ in range(RANKS)]
+    pipes = [CONTEXT.Pipe() for _ in range(RANKS)]
     processes = [
-        context.Process(target=serve, args=(rank, port, pipe[1]), daemon=True)
+        CONTEXT.Process(target=serve, args=(rank, port, pipe[1]), daemon=True)
         for rank, pipe in enumerate(pipes)
     ]
     for process in processes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import multiprocessing
 import os
 import socket
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from contracts.ranks import exchange_threads
+from resuming.processes import CONTEXT
 from torch.distributed.device_mesh import init_device_mesh
 from torch.nn.parallel import DistributedDataParallel
 
@@ -99,9 +99,8 @@ def two():
         for free in (one, other):
             free.bind(("127.0.0.1", 0))
         ports = [free.getsockname()[1] for free in (one, other)]
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    members = [context.Process(target=member, args=(rank, ports, answers)) for rank in (0, 1)]
+    answers = CONTEXT.Queue()
+    members = [CONTEXT.Process(target=member, args=(rank, ports, answers)) for rank in (0, 1)]
     for process in members:
         process.start()
     found = sorted((answers.get(timeout=120) for _ in members), key=lambda answer: answer["rank"])

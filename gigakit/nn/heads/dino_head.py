@@ -24,9 +24,21 @@ class _Prototypes(nn.Module):
             nn.init.trunc_normal_(torch.empty(prototypes, width), std=0.02)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        weight = self.weight_v * (self.weight_g / self.weight_v.norm(dim=1, keepdim=True))
-        return functional.linear(x, weight)
+    def forward(self, *tokens: Tensor) -> list[Tensor]:
+        # in one pass, and so is its backward
+        weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
+        return [functional.linear(x, weight) for x in tokens]
+
+
+class _Plain(nn.Linear):
+    """A linear layer without bias."""
+
+    def __init__(self, width: int, prototypes: int) -> None:
+        super().__init__(width, prototypes, bias=False)
+        nn.init.trunc_normal_(self.weight, std=0.02)
+
+    def forward(self, *tokens: Tensor) -> list[Tensor]:  # type: ignore[override]
+        return [functional.linear(x, self.weight) for x in tokens]
 
 
 @HEADS.register_module()
@@ -92,22 +104,34 @@ class DinoHead(nn.Module):
             x: class tokens, or patch tokens.
             patches: they are patch tokens, which may have prototypes of their own.
         """
-        x = self.mlp(x)
-        # in half precision 1e-12 is zero
-        epsilon = 1e-6 if x.dtype == torch.float16 else 1e-12
         last = self.last_layer
         if patches and self.last_layer2 is not None:
             last = self.last_layer2
-        logits: Tensor = last(functional.normalize(x, dim=-1, eps=epsilon))
+        logits: Tensor = last(self._bottleneck(x))[0]
         return logits
+
+    def forward_both(self, cls: Tensor, patches: Tensor) -> list[Tensor]:
+        """Return logits of class tokens ``(R, D)`` and of patches ``(M, D)``, as two calls would.
+
+        The MLP runs once; the gradients of the logits are never put together.
+        """
+        x = self._bottleneck(torch.cat([cls, patches]))
+        one, other = x.split([len(cls), len(patches)])
+        if self.last_layer2 is not None:
+            return [*self.last_layer(one), *self.last_layer2(other)]
+        logits: list[Tensor] = self.last_layer(one, other)
+        return logits
+
+    def _bottleneck(self, x: Tensor) -> Tensor:
+        x = self.mlp(x)
+        # in half precision 1e-12 is zero
+        return functional.normalize(x, dim=-1, eps=1e-6 if x.dtype == torch.float16 else 1e-12)
 
 
 def _last_layer(kind: LastLayer, bottleneck: int, prototypes: int) -> nn.Module:
-    if kind != "plain":
-        return _Prototypes(bottleneck, prototypes, frozen=kind == "weight_norm_frozen")
-    layer = nn.Linear(bottleneck, prototypes, bias=False)
-    nn.init.trunc_normal_(layer.weight, std=0.02)
-    return layer
+    if kind == "plain":
+        return _Plain(bottleneck, prototypes)
+    return _Prototypes(bottleneck, prototypes, frozen=kind == "weight_norm_frozen")
 
 
 def _mlp(width: int, hidden: int, bottleneck: int, layers: int) -> nn.Module:

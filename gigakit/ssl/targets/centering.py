@@ -65,7 +65,9 @@ class Centering(nn.Module):
             count: how many of the logits' rows are samples, the rest only fills up; ``None`` if all
                 are.
         """
-        probabilities = ((at_least_float32(logits) - self.center) / temperature).softmax(dim=-1)
+        # in place: of 65,536 prototypes each copy is 100 MB
+        scaled = (at_least_float32(logits) - self.center).div_(temperature)
+        probabilities = scaled.softmax(dim=-1)
         samples = at_least_float32(logits if population is None else population)
         # the number of processes with samples travels with the sum of their means
         if population is None and count is not None:
