@@ -116,7 +116,7 @@ class DinoHead(nn.Module):
         The MLP runs once; the gradients of the logits are never put together.
         """
         x = self._bottleneck(torch.cat([cls, patches]))
-        one, other = x.split([len(cls), len(patches)])
+        one, other = x.split_with_sizes([len(cls), len(patches)])
         if self.last_layer2 is not None:
             return [*self.last_layer(one), *self.last_layer2(other)]
         logits: list[Tensor] = self.last_layer(one, other)

@@ -266,5 +266,5 @@ def _split(one: str, other: str, rows: Tensor, images: int) -> dict[str, Tensor]
     """Part rows of all crops, crop by crop, into those of global and of local ones."""
     crops = rows.view(-1, images, rows.shape[-1])
     # slices would each bring a gradient of the whole
-    first, rest = crops.split([_GLOBAL_CROPS, len(crops) - _GLOBAL_CROPS])
+    first, rest = crops.split_with_sizes([_GLOBAL_CROPS, len(crops) - _GLOBAL_CROPS])
     return {one: first, other: rest}

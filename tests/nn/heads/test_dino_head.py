@@ -49,3 +49,21 @@ def test_kinds_of_last_layers():
         build(last_layer="linear")
     with pytest.raises(ConfigError, match="layers"):
         build(layers=0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"last_layer": "weight_norm_frozen"}, {"last_layer": "plain"}, {"patch_prototypes": 50}],
+)
+def test_both_kinds_of_tokens_at_once_are_two_calls(settings):
+    torch.manual_seed(0)
+    head = build(**settings).double()
+    cls, patches = torch.randn(3, 40).double(), torch.randn(7, 40).double()
+    gradients = []
+    for found in (head.forward_both(cls, patches), [head(cls), head(patches, patches=True)]):
+        assert [len(logits) for logits in found] == [3, 7]
+        loss = sum((logits**3).sum() for logits in found)
+        wanted = [p for p in head.parameters() if p.requires_grad]
+        gradients.append([loss, *torch.autograd.grad(loss, wanted)])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)
