@@ -1,6 +1,7 @@
 """A toy run with dropout and augmentation noise; as a script, processes that a test can kill."""
 
 import hashlib
+import importlib
 import json
 import os
 import sys
@@ -20,6 +21,10 @@ from gigakit.nn.backbones.vit import VisionTransformer
 from gigakit.registry import DATASETS, HOOKS, METRICS, OBJECTIVES
 
 WIDTH = 6
+LATE_IMPORTS = (
+    "torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "torch.distributed.fsdp",
+    "gigakit.engine.launch",
+)  # fmt: skip
 
 
 @DATASETS.register_module()
@@ -250,6 +255,9 @@ def start(arguments, rank, processes, port):
 def serve():
     """Make the runs that stdin asks for, each in processes of its own, imports done only once."""
     torch.set_num_threads(1)
+    # what a run imports late: a second of each process
+    for name in LATE_IMPORTS:
+        importlib.import_module(name)
     for line in sys.stdin:
         request = json.loads(line)
         count = request["processes"]
