@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from gigakit.nn.crop_groups import Groups, join_groups, split_groups
+from gigakit.nn.recomputed import recomputed
 from gigakit.nn.stochastic_depth import DropPathMode, StochasticDepth
 
 
@@ -70,13 +71,19 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor, scale: Tensor | None = None) -> Tensor:
         """Transform tokens ``(..., D)``, each output channel times ``scale`` ``(D,)``."""
-        hidden = self.fc1(x)
-        if self.gated:
-            gate, value = hidden.chunk(2, dim=-1)
-            hidden = functional.silu(gate) * value
-        else:
-            hidden = functional.gelu(hidden)
-        return scaled_linear(self.fc2, hidden, scale)
+        before = self.fc1(x)
+        hidden = self._activated(before)
+        # a compiler decides by itself what is kept
+        if torch.compiler.is_compiling() or not hidden.requires_grad:
+            return scaled_linear(self.fc2, hidden, scale)
+        with recomputed(hidden, lambda: self._activated(before)):
+            return scaled_linear(self.fc2, hidden, scale)
+
+    def _activated(self, before: Tensor) -> Tensor:
+        if not self.gated:
+            return functional.gelu(before)
+        gate, value = before.chunk(2, dim=-1)
+        return functional.silu(gate) * value
 
 
 def scaled_linear(layer: nn.Linear, x: Tensor, scale: Tensor | None) -> Tensor:
