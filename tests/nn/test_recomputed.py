@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from gigakit.nn.recomputed import recomputed
 from gigakit.nn.vit_blocks import FeedForward
@@ -58,6 +59,19 @@ def test_a_feed_forward_has_the_gradients_of_its_formula(gated, half):
     tolerance = 0.1 if half else 1e-5
     for one, two in zip(found, expected, strict=True):
         torch.testing.assert_close(one, two, rtol=tolerance, atol=tolerance)
+
+
+def test_checkpointing_keeps_the_input_of_a_block_alone():
+    module = FeedForward(6, 8, gated=False)
+    places = []
+    module.fc1.register_forward_hook(
+        lambda _module, _given, out: places.append(StorageWeakRef(out.untyped_storage()))
+    )
+    x = torch.randn(2, 5, 6, requires_grad=True)
+    out = checkpoint(module, x, use_reentrant=False)
+    assert [place.expired() for place in places] == [True]
+    expected = torch.autograd.grad(module(x).sum(), x)
+    assert torch.equal(*torch.autograd.grad(out.sum(), x), *expected)
 
 
 def test_a_second_derivative_goes_through_it():

@@ -92,15 +92,19 @@ def activations(size: Size, step: Step) -> float:
 
     A branch keeps its samples alone. Of width D and an MLP of H hidden channels it keeps: the
     attention the gathered input, its norm, query, key and value, what attention gives, and the
-    same once more packed (7 D); the MLP the gathered input, its norm and both sides of the GELU (2
-    D + 2 H, as SwiGLU of H channels in both halves does). In bfloat16 all but what is gathered has
-    two bytes, where attention is fused. With checkpointing each block keeps its input, and one
-    block at a time all the rest. Outside of blocks the final norm and the tokens that it gives are
+    same once more packed (7 D); the MLP the gathered input, its norm and what goes into the GELU,
+    whose output is made again (2 D + H; SwiGLU of H channels in both halves keeps its gate's SiLU
+    besides, H / 2). In bfloat16 all but what is gathered has two bytes, where attention is fused.
+    With checkpointing each block keeps its input, and one block at a time all the rest, what goes
+    out of the GELU among it. Outside of blocks the final norm and the tokens that it gives are
     kept.
     """
     every = _tokens(step)
     narrow = 2 if step.bf16 else 4
-    block = _kept(step) * (2 * 4 * size.width + narrow * (7 * size.width + 2 * size.hidden))
+    hidden = (1.5 if size.gated else 1.0) * size.hidden
+    if step.checkpointed:
+        hidden = 2 * size.hidden
+    block = _kept(step) * (2 * 4 * size.width + narrow * (7 * size.width + hidden))
     outside = 3 * 4 * every * size.width
     if step.checkpointed:
         return 4 * size.depth * every * size.width + block + outside
@@ -119,15 +123,14 @@ def _kept(step: Step) -> int:
 def heads(size: Size, step: Step) -> float:
     """Return the bytes of projections, logits, their gradients and targets at the peak.
 
-    Of K prototypes: the student's logits, two gradients of that size (of the parts, and joined),
-    the teacher's targets, and the sums and the swapped copy that the class loss keeps; the
-    normalised prototypes of the student.
+    Of K prototypes: the student's logits, their gradient, the teacher's targets, and the sums and
+    the swapped copy that the class loss keeps; the normalised prototypes of the student.
     """
     student = (2 + step.local) * step.images + step.masked
     teacher = 2 * step.images + step.masked
     narrow = 2 if step.bf16 else 4
     projected = student * (size.width + 4 * _HIDDEN + 2 * _BOTTLENECK) * narrow
-    logits = student * step.prototypes * narrow * 3
+    logits = student * step.prototypes * narrow * 2
     targets = (teacher + 3 * step.images) * step.prototypes * 4
     return projected + logits + targets + step.prototypes * _BOTTLENECK * (narrow + 4)
 
