@@ -19,7 +19,7 @@ import pytest
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 RUN_BY_CI = ("python3 -m venv", "gigakit ablate --attention dilated,flash", "source ")
 # integration/test_launchers.py
-RUN_ELSEWHERE = ("torchrun ",)
+RUN_ELSEWHERE = ("torchrun --nproc-per-node 2 tools/train.py tiny/slide",)
 # what makes a command small enough for a test
 SMALLER = {
     "gigakit train gigapath_slide --dry-run": (),

@@ -16,14 +16,15 @@ def recomputed(
     """Return a context whose operations make ``value`` again in their backward, and do not keep it.
 
     The output of an activation function is as large as its input, which is kept already: of a
-    vision transformer's activations that is a quarter. Where a context around this one decides what
-    is kept, as activation checkpointing does, nothing is changed.
+    vision transformer's activations that is a quarter. Nothing is changed without gradients, nor
+    where others decide what is kept: a compiler, or a context around this one, such as activation
+    checkpointing.
 
     Args:
         value: what operations in the context take.
         make: returns it once more, bit by bit.
     """
-    if _others_decide():
+    if not value.requires_grad or torch.compiler.is_compiling() or _others_decide():
         return contextlib.nullcontext()
     place, count = value.data_ptr(), value.numel()
 

@@ -73,9 +73,6 @@ class FeedForward(nn.Module):
         """Transform tokens ``(..., D)``, each output channel times ``scale`` ``(D,)``."""
         before = self.fc1(x)
         hidden = self._activated(before)
-        # a compiler decides by itself what is kept
-        if torch.compiler.is_compiling() or not hidden.requires_grad:
-            return scaled_linear(self.fc2, hidden, scale)
         with recomputed(hidden, lambda: self._activated(before)):
             return scaled_linear(self.fc2, hidden, scale)
 
