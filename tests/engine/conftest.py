@@ -27,6 +27,7 @@ def toy():
 def toy_process(tmp_path_factory):
     """Return a function that makes a toy run in real processes and returns their exit codes."""
     stderr = tmp_path_factory.mktemp("toy") / "stderr"
+    paths = filter(None, [os.environ.get("PYTHONPATH")])
     with (
         stderr.open("w") as stream,
         subprocess.Popen(
@@ -35,7 +36,12 @@ def toy_process(tmp_path_factory):
             stdout=subprocess.PIPE,
             stderr=stream,
             text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env={
+                **os.environ,
+                "OMP_NUM_THREADS": "1",
+                "MKL_NUM_THREADS": "1",
+                "PYTHONPATH": os.pathsep.join([str(TOY.parents[1]), *paths]),
+            },
         ) as server,
     ):
 

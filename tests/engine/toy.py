@@ -12,6 +12,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.model import BaseModel
 from torch import nn
+from warm.late_imports import LATE_IMPORTS
 
 from gigakit.core.errors import InterruptedRunError
 from gigakit.core.seeding import random_generator
@@ -21,10 +22,6 @@ from gigakit.nn.backbones.vit import VisionTransformer
 from gigakit.registry import DATASETS, HOOKS, METRICS, OBJECTIVES
 
 WIDTH = 6
-LATE_IMPORTS = (
-    "torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "torch.distributed.fsdp",
-    "gigakit.engine.launch",
-)  # fmt: skip
 
 
 @DATASETS.register_module()
@@ -255,7 +252,6 @@ def start(arguments, rank, processes, port):
 def serve():
     """Make the runs that stdin asks for, each in processes of its own, imports done only once."""
     torch.set_num_threads(1)
-    # what a run imports late: a second of each process
     for name in LATE_IMPORTS:
         importlib.import_module(name)
     for line in sys.stdin:

@@ -11,15 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from warm.late_imports import LATE_IMPORTS
+
 CONTEXT = multiprocessing.get_context("forkserver")
 # the server imports what each run would; pytest is the main module of the tests' own process
-CONTEXT.set_forkserver_preload(
-    [
-        "pytest", "gigakit.engine.launch", "resuming.child",
-        # what a run imports late: a second of each process
-        "torch._dynamo", "torch.utils.tensorboard", "matplotlib.figure", "torch.distributed.fsdp",
-    ]
-)  # fmt: skip
+CONTEXT.set_forkserver_preload(["pytest", "resuming.child", *LATE_IMPORTS])
 _LIMIT_S = 180.0
 SIGKILLED = -int(signal.SIGKILL)
 

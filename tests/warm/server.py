@@ -1,6 +1,6 @@
 """A process that has made gigakit's imports, and forks for each module it is asked to run.
 
-Started as ``server.py SOCKET PYTHON``; PYTHON is what commands start processes of their own by.
+Started as ``-m warm.server SOCKET PYTHON``; commands start processes of their own by PYTHON.
 """
 
 from __future__ import annotations
@@ -16,16 +16,12 @@ import sys
 import traceback
 from typing import Any
 
-# what commands import late: five seconds of each process that trains
-PRELOADED = (
-    "gigakit.cli.app", "gigakit.engine.launch", "torch._dynamo", "torch.utils.tensorboard",
-    "matplotlib.figure", "matplotlib.backends.backend_agg", "torch.distributed.fsdp",
-)  # fmt: skip
+from warm.late_imports import LATE_IMPORTS
 
 
 def serve(path: str, python: str) -> None:
     """Answer clients one after another, until the test's process ends; commands run at once."""
-    for name in PRELOADED:
+    for name in ("gigakit.cli.app", *LATE_IMPORTS):
         importlib.import_module(name)
     # a collection in a fork would copy what it looks at
     gc.freeze()

@@ -31,8 +31,8 @@ def warm_tools(folder: Path) -> Iterator[Path]:
     for name, text in scripts.items():
         (folder / name).write_text(f"#!/bin/bash\n{text}")
         (folder / name).chmod(0o755)
-    command = [sys.executable, HERE / "server.py", socket, folder / "python"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    command = [sys.executable, "-m", "warm.server", socket, folder / "python"]
+    with subprocess.Popen(command, cwd=HERE.parent, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
         yield folder
