@@ -31,6 +31,15 @@ _ALARMING = {
     "health/prototype_entropy": 0.1,
 }
 _UNIFORM_TARGETS = 0.9999
+_SPREAD = "lower the rate or enlarge the batch; with a teacher, raise the weight of KoLeo"
+_REMEDIES = {
+    "health/feature_std": _SPREAD,
+    "health/effective_rank": _SPREAD,
+    "health/prototype_entropy": "lower the rate, or take SinkhornKnopp for targets",
+    "health/target_entropy": (
+        "lower the teacher's temperature or its momentum, take fewer prototypes or no layer_scale"
+    ),
+}
 
 
 @HOOKS.register_module()
@@ -45,9 +54,10 @@ class CollapseHook(Hook):
     - ``health/mean_cosine``: over pairs;
     - with a teacher ``health/prototype_entropy`` and ``health/target_entropy``, as parts of ln K.
 
-    A warning is given once when one of them falls below what is alarming by itself (0.01, 1.2, 0.1)
-    or below ``smallest_share`` of its first value, or when all targets are uniform; and again only
-    after it has recovered.
+    A warning is given once, with the remedy, when one of them falls below what is alarming by
+    itself (0.01, 1.2, 0.1) or below ``smallest_share`` of its first value, or when all targets are
+    uniform; and again only after it has recovered. What is as low at the first measurement has not
+    collapsed: it has not begun, and is told as that.
 
     Args:
         interval_steps: optimiser steps between measurements.
@@ -113,7 +123,7 @@ class CollapseHook(Hook):
                 hook.write(runner, numbers, step)
         complaints = self._complaints(numbers)
         for tag in sorted(complaints.keys() - set(self._told)):
-            LOGGER.warning("step %d: the representation collapses: %s", step, complaints[tag])
+            LOGGER.warning("step %d: %s: %s", step, complaints[tag], _REMEDIES[tag])
         self._told = sorted(complaints)
 
     def before_save_checkpoint(self, runner: Any, checkpoint: dict[str, Any]) -> None:
@@ -145,14 +155,18 @@ class CollapseHook(Hook):
         for tag, alarming in _ALARMING.items():
             if tag not in numbers:
                 continue
+            begins = tag not in self._first
             first = self._first.setdefault(tag, numbers[tag])
             limit = max(alarming, self.smallest_share * first)
             if numbers[tag] < limit:
                 found[tag] = (
-                    f"{tag} is {numbers[tag]:.4g}, under {limit:.4g} (at first {first:.4g})"
+                    f"nothing is told apart yet: {tag} is {numbers[tag]:.4g}; if that stays"
+                    if begins
+                    else f"the representation collapses: {tag} is {numbers[tag]:.4g}, under "
+                    f"{limit:.4g} (at first {first:.4g})"
                 )
         if numbers.get("health/target_entropy", 0.0) > _UNIFORM_TARGETS:
-            found["health/target_entropy"] = "the teacher's targets are uniform"
+            found["health/target_entropy"] = "the teacher's targets are uniform: nothing is learned"
         return found
 
 

@@ -92,7 +92,25 @@ def test_a_collapse_is_told_once_until_it_has_passed(toy, watched, tmp_path, mon
     log = (tmp_path / "train.log").read_text().splitlines()
     lines = [line for line in log if "collapses" in line]
     assert [line.partition("step ")[2].partition(":")[0] for line in lines] == ["10", "25"]
-    assert "health/effective_rank is 1, under 4 (at first 40)" in lines[0]
+    assert "health/effective_rank is 1, under 4 (at first 40): lower the rate" in lines[0]
+
+
+def test_what_is_low_from_the_start_has_not_collapsed(toy, watched, tmp_path, monkeypatch):
+    values = iter([1.1, 1.1, 40.0, 1.1, 40.0])
+    monkeypatch.setattr(
+        "gigakit.engine.hooks.collapse_hook._numbers",
+        lambda _shown: {"health/effective_rank": next(values), "health/target_entropy": 1.0},
+    )
+    train(toy.config(model={"type": "WatchedToy"}, custom_hooks=[HOOK]), work_dir=tmp_path)
+    log = (tmp_path / "train.log").read_text().splitlines()
+    told = [line.partition("warning: ")[2] or line for line in log if "step" in line]
+    alike = [line for line in told if "nothing is told apart yet" in line]
+    assert len(alike) == 1
+    assert "step 5: nothing is told apart yet: health/effective_rank is 1.1;" in alike[0]
+    assert [line for line in told if "targets are uniform" in line and "fewer prototypes" in line]
+    collapsed = [line for line in told if "collapses" in line]
+    assert len(collapsed) == 1
+    assert "step 20: " in collapsed[0]
 
 
 def test_the_first_value_survives_a_resume():
