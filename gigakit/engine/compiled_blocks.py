@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from gigakit.engine import compat
 from gigakit.engine.activation_checkpointing import blocks_of
+from gigakit.nn.attention.backends import DECIDED_ONCE
 
 
 def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> int:
@@ -33,6 +34,9 @@ def compile_blocks(model: nn.Module, *, backend: str = "inductor") -> int:
 
     Source: torchtitan and DINOv3, which compile block by block.
     """
+    for decided in DECIDED_ONCE:
+        # a compiler would stop at what they ask torch, and at what they log
+        torch.compiler.assume_constant_result(decided)  # type: ignore[no-untyped-call]
     blocks = blocks_of(model)
     for block in blocks:
         forward: Any = block.forward
@@ -53,6 +57,12 @@ def _unless_watched(plain: Callable[..., Any], compiled: Callable[..., Any]) -> 
 
     @functools.wraps(plain)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return (plain if compat.is_watched() else compiled)(*args, **kwargs)
+        if compat.is_watched():
+            return plain(*args, **kwargs)
+        for value in (*args, *kwargs.values()):
+            # places of tokens, as many as a batch happens to have: one program for all numbers
+            if isinstance(value, torch.Tensor) and value.dtype == torch.long:
+                torch._dynamo.maybe_mark_dynamic(value, 0)
+        return compiled(*args, **kwargs)
 
     return forward

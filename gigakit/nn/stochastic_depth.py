@@ -41,14 +41,24 @@ class StochasticDepth(nn.Module):
         self.mode = mode
         self.drop = DropPath(rate)
 
-    def forward(self, x: Tensor, branch: Branch, groups: Groups | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        branch: Branch,
+        groups: Groups | None = None,
+        read: Tensor | None = None,
+    ) -> Tensor:
         """Return ``x`` plus the branch.
 
         Args:
             x: ``(B, T, D)``, or groups packed, ``(1, T, D)``.
             branch: computes the residual of what it is given, packed or not.
             groups: samples and tokens of each group of a packed sequence.
+            read: ``(R,)``, the rows of a packed sequence that are wanted, of a branch that treats
+                tokens one by one; returned are these, ``(1, R, D)``.
         """
+        if groups is not None and read is not None:
+            return self._of_rows(x, branch, groups, read)
         if not self.training or self.rate == 0.0:
             return x + branch(x, groups)
         if self.mode == "sample":
@@ -56,6 +66,29 @@ class StochasticDepth(nn.Module):
             dropped: Tensor = self.drop(branch(x, groups), samples)
             return x + dropped
         return self._add_to_subset(x, branch, groups or ((x.shape[0], x.shape[1]),))
+
+    def _of_rows(self, x: Tensor, branch: Branch, groups: Groups, read: Tensor) -> Tensor:
+        rows = x.index_select(1, read)
+        residual = branch(rows, None)
+        if not self.training or self.rate == 0.0:
+            return rows + residual
+        # all are computed: leaving few rows out would save less than finding them costs
+        each = zip(self._factors(groups, x.device), groups, strict=True)
+        factors = torch.cat([factor.repeat_interleave(tokens) for factor, (_, tokens) in each])
+        return torch.addcmul(rows, residual.to(rows.dtype), factors.to(rows.dtype)[read, None])
+
+    def _factors(self, groups: Groups, device: torch.device) -> list[Tensor]:
+        """Draw the samples' factors of the branch, 0 for those that go without, group by group."""
+        counts = [samples for samples, _ in groups]
+        if self.mode == "sample":
+            keep = torch.rand(sum(counts), device=device) >= self.rate
+            return list((keep / (1.0 - self.rate)).split_with_sizes(counts))
+        factors = []
+        for samples in counts:
+            kept = draw_subset(samples, self.rate, device)
+            factors.append(torch.zeros(samples, device=device))
+            factors[-1][kept] = samples / len(kept)
+        return factors
 
     def _add_to_subset(self, x: Tensor, branch: Branch, groups: Groups) -> Tensor:
         kept = [draw_subset(samples, self.rate, x.device) for samples, _ in groups]

@@ -139,10 +139,19 @@ class VitBlock(nn.Module):
         )
         self.residual = StochasticDepth(drop_path, drop_path_mode)
 
-    def forward(self, x: Tensor, groups: Groups | None = None) -> Tensor:
-        """Transform ``(B, T, D)``, or groups packed; each branch draws its own samples."""
+    def forward(
+        self, x: Tensor, groups: Groups | None = None, read: Tensor | None = None
+    ) -> Tensor:
+        """Transform ``(B, T, D)``, or groups packed; each branch draws its own samples.
+
+        Args:
+            x: tokens.
+            groups: samples and tokens of each group of a packed sequence.
+            read: ``(R,)``, the rows of a packed sequence that anything reads: returned are these,
+                ``(1, R, D)``, and only attention is computed of the others.
+        """
         x = self.residual(x, self._attend, groups)
-        out: Tensor = self.residual(x, self._feed, groups)
+        out: Tensor = self.residual(x, self._feed, groups, read)
         return out
 
     def _attend(self, x: Tensor, groups: Groups | None) -> Tensor:

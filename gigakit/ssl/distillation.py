@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-Part = Literal["cls", "patches"]
+Part = Literal["cls", "patches", "tokens"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class DistillationStep:
     Args:
         cls: ``(2, B, D)`` the student's class tokens of global crops, before the head.
         local_cls: ``(L, B, D)`` of local crops; L may be 0.
-        patches: ``(N, P, D)`` the student's patch tokens of global crops, masked ones among them.
+        patches: ``(N, P, D)`` the student's patch tokens of global crops, masked ones among them;
+            ``None`` where no loss uses ``tokens``, as what follows.
         teacher_patches: ``(N, P, D)`` the teacher's, which sees no mask.
         logits: ``(2, B, K)`` of ``cls``; ``None`` where no loss uses it, as all that follows.
         local_logits: ``(L, B, K)``.
@@ -51,8 +52,8 @@ class DistillationStep:
 
     cls: Tensor
     local_cls: Tensor
-    patches: Tensor
-    teacher_patches: Tensor
+    patches: Tensor | None = None
+    teacher_patches: Tensor | None = None
     logits: Tensor | None = None
     local_logits: Tensor | None = None
     targets: Tensor | None = None
@@ -65,7 +66,8 @@ class DistillationLoss(Protocol):
     """A loss that :class:`~gigakit.ssl.objectives.self_distillation.SelfDistillation` adds up.
 
     Attributes:
-        uses: whose logits and targets it needs: of class tokens, of masked patches, of neither.
+        uses: what it needs beside class tokens: ``cls``, their logits and targets; ``patches``,
+            those of masked patches; ``tokens``, all patch tokens, before the head.
         weight: what its values are multiplied by.
     """
 

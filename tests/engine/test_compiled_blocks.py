@@ -91,6 +91,23 @@ def test_a_compiled_step_is_the_same(checkpointed):
         assert counted.get_total_flops() == counter.get_total_flops()
 
 
+def test_blocks_are_compiled_whole_and_once_however_many_patches_are_masked():
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model = build()
+    compile_blocks(model, backend="aot_eager")
+    views = list(batch().values())
+    graphs = set()
+    for masked in range(2, 6):
+        read = [torch.arange(masked), torch.arange(0)]
+        tokens = model.student.encoder.forward_views([v.flatten(0, 1) for v in views], None, read)
+        assert tokens[0].patches.shape == (masked, 8)
+        sum(part.sum() for each in tokens for part in (each.cls, each.patches)).backward()
+        graphs.add(torch._dynamo.utils.counters["stats"]["unique_graphs"])
+    assert graphs == {1}
+    assert not torch._dynamo.utils.counters["graph_break"]
+
+
 def test_a_run_compiles_its_blocks_and_ends_alike(toy, tmp_path):
     """With the default backend, whose C++ takes a second a kernel: on the smallest of blocks."""
     torch._dynamo.reset()

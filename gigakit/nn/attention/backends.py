@@ -124,7 +124,7 @@ def resolve_backend(
         short = tokens is not None and tokens <= SHORT
         if short and _prefers_math(device, dtype, need_lse=need_lse):
             return "math"
-        return _automatic(device.type, dtype, need_lse)[0]
+        return _first_choice(device.type, dtype, need_lse)
     if name not in BACKENDS:
         raise BackendUnavailableError(
             f"unknown attention backend '{name}'", fix="choose from auto, " + ", ".join(BACKENDS)
@@ -182,13 +182,21 @@ def _automatic(device_type: str, dtype: torch.dtype, need_lse: bool) -> tuple[st
     raise BackendUnavailableError("no attention backend runs here: " + "; ".join(refused))
 
 
+def _first_choice(device_type: str, dtype: torch.dtype, need_lse: bool) -> str:
+    return _automatic(device_type, dtype, need_lse)[0]
+
+
 def _prefers_math(device: torch.device, dtype: torch.dtype, *, need_lse: bool) -> bool:
     """Tell whether short sequences are faster by whole score matrices: by oneDNN on a CPU."""
     if device.type != "cpu" or need_lse:
         return False
     if dtype == torch.float32:
-        return torch.get_float32_matmul_precision() == "medium"
+        return _float32_by_onednn()
     return dtype in _HALF
+
+
+def _float32_by_onednn() -> bool:
+    return torch.get_float32_matmul_precision() == "medium"
 
 
 def _math(
@@ -243,6 +251,9 @@ def _lse_dtype(q: Tensor) -> torch.dtype:
 def _zero_lse(q: Tensor) -> Tensor:
     return q.new_zeros(q.shape[:3], dtype=_lse_dtype(q))
 
+
+# answers that hold for the whole run, in which a compiler need not look
+DECIDED_ONCE: tuple[Callable[..., object], ...] = (_first_choice, _float32_by_onednn)
 
 _COMPUTE: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor | None], Output]] = {
     "sdpa": _sdpa,

@@ -17,7 +17,7 @@ from gigakit.nn.crop_groups import join_groups, split_groups
 from gigakit.nn.position_interpolation import interpolate_positions
 from gigakit.nn.stochastic_depth import drop_path_rates
 from gigakit.nn.vit_blocks import PatchEmbed, VitBlock
-from gigakit.nn.vit_tokens import VitTokens
+from gigakit.nn.vit_tokens import VitTokens, read_rows, tokens_of_rows
 from gigakit.registry import ATTENTIONS, BACKBONES
 
 
@@ -141,7 +141,14 @@ class VisionTransformer(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed images ``(B, 3, h, w)`` as the normalised cls token ``(B, D)``."""
-        return self.tokens(images)[:, 0]
+        x = self._embed(images, None)
+        for block in self.blocks[:-1]:
+            x = block(x)
+        samples, tokens = x.shape[:2]
+        first = torch.arange(0, samples * tokens, tokens, device=x.device)
+        packed = x.flatten(0, 1).unsqueeze(0)
+        normed: Tensor = self.norm(self.blocks[-1](packed, ((samples, tokens),), first))
+        return normed[0]
 
     def tokens(self, images: Tensor) -> Tensor:
         """Return all tokens ``(B, 1 + R + P, D)`` after the final norm: cls, registers, patches.
@@ -181,7 +188,10 @@ class VisionTransformer(nn.Module):
         return [found[index] for index in wanted]
 
     def forward_views(
-        self, views: Sequence[Tensor], masks: Sequence[Tensor | None] | None = None
+        self,
+        views: Sequence[Tensor],
+        masks: Sequence[Tensor | None] | None = None,
+        read: Sequence[Tensor | None] | None = None,
     ) -> list[VitTokens]:
         """Return the tokens of crops of several sizes, as separate calls would.
 
@@ -190,6 +200,9 @@ class VisionTransformer(nn.Module):
         Args:
             views: crops of one size each, ``(n, 3, h, w)``.
             masks: of each view, ``(n, P)`` bool, True = masked out, or ``None``.
+            read: of each view, which patches are returned beside the class tokens: places ``(M,)``
+                in ``(n P,)``, or ``None`` for all. What nothing reads is spared the last block's
+                feed-forward layers.
 
         Raises:
             ConfigError: sides that are no multiples of the patch size, masks without ``maskable``
@@ -203,9 +216,14 @@ class VisionTransformer(nn.Module):
         x = join_groups(embedded)
         # each view's own copy is not kept
         del embedded
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, groups)
-        return [self._tokens_by_kind(part) for part in split_groups(self.norm(x), groups)]
+        if read is None or all(patches is None for patches in read):
+            x = self.norm(self.blocks[-1](x, groups))
+            return [self._tokens_by_kind(part) for part in split_groups(x, groups)]
+        rows = read_rows(groups, read, 1 + self.registers)
+        kept = self.norm(self.blocks[-1](x, groups, torch.cat(rows)))
+        return tokens_of_rows(kept[0], rows, groups, read)
 
     def _embed(self, images: Tensor, mask: Tensor | None) -> Tensor:
         """Return cls, registers and patches ``(B, 1 + R + P, D)`` of images."""

@@ -41,7 +41,7 @@ class GramLoss(nn.Module):
         earlier one.
     """
 
-    uses: ClassVar[tuple[Part, ...]] = ()
+    uses: ClassVar[tuple[Part, ...]] = ("tokens",)
 
     def __init__(
         self, *, scope: Scope = "image", negatives: Negatives = "kept", weight: float = 1.0
@@ -59,6 +59,8 @@ class GramLoss(nn.Module):
 
     def of(self, step: DistillationStep) -> dict[str, Tensor]:
         """Return ``gram`` of a step, over the patches of global crops."""
+        if step.patches is None or step.teacher_patches is None:
+            raise ValueError("a step without patch tokens")
         return {"gram": self(step.patches, step.teacher_patches)}
 
     def forward(self, student: Tensor, targets: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class IbotLoss(nn.Module):
         """Return ``ibot`` of a step."""
         if step.patch_logits is None or step.patch_targets is None or step.patch_weights is None:
             raise ValueError("a step without logits of masked patches")
-        images = len(step.patches)
+        images = step.cls.shape[:2].numel()
         return {"ibot": self(step.patch_logits, step.patch_targets, step.patch_weights, images)}
 
     def forward(self, student: Tensor, targets: Tensor, weights: Tensor, images: int) -> Tensor:

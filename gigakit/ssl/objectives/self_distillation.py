@@ -82,6 +82,7 @@ class SelfDistillation(BaseModel):
             LOSSES.build(dict(loss)) for loss in losses
         )
         uses = {part for loss in self.losses for part in loss.uses}
+        self._reads_all = "tokens" in uses
         if not losses:
             raise ConfigError("there is no loss", where="model.losses", fix="add a DinoLoss")
         if patch_head is not None and "patches" not in uses:
@@ -193,25 +194,30 @@ class SelfDistillation(BaseModel):
         self, global_crops: Tensor, local_crops: Tensor, masked: MaskedPatches
     ) -> dict[str, Tensor]:
         self._check(global_crops, masked)
-        # M rows travel through the heads, where any loss asks for them
+        nothing = torch.empty(0, dtype=torch.long, device=global_crops.device)
         indices = masked.indices if "patches" in self.targets else None
+        read = nothing if indices is None else indices
         crops = global_crops.flatten(0, 1)
-        targets = self._teach(crops, indices, masked.count)
+        targets = self._teach(crops, read, masked.count)
         views, images = [crops], global_crops.shape[1]
         if local_crops.numel():
             views.append(local_crops.flatten(0, 1))
-        seen = self.student.encoder.forward_views(views, [masked.masks, *[None] * (len(views) - 1)])
+        seen = self.student.encoder.forward_views(
+            views,
+            [masked.masks, None][: len(views)],
+            [None if self._reads_all else read, nothing][: len(views)],
+        )
         cls = torch.cat([view.cls for view in seen])
         if masked.masks is None and self.student.encoder.mask_token is not None:
             # a parameter without gradient would keep other processes waiting
             cls = cls + 0.0 * self.student.encoder.mask_token.sum()
         patches = seen[0].patches
-        hidden = None if indices is None else patches.flatten(0, 1)[indices]
-        logits, patch_logits = self.student.logits(cls if "cls" in self.targets else None, hidden)
+        # M rows travel through the heads
+        hidden = patches.flatten(0, 1)[read] if self._reads_all else patches
+        logits, patch_logits = self.student.logits(*self._with_targets(cls, hidden))
         step = DistillationStep(
             **_split("cls", "local_cls", cls, images),
-            patches=patches,
-            teacher_patches=targets.pop("teacher_patches"),
+            patches=patches if self._reads_all else None,
             **(_split("logits", "local_logits", logits, images) if logits is not None else {}),
             patch_logits=patch_logits,
             patch_weights=masked.weights,
@@ -224,29 +230,33 @@ class SelfDistillation(BaseModel):
         }
 
     @torch.no_grad()
-    def _teach(
-        self, crops: Tensor, indices: Tensor | None, count: Tensor | None
-    ) -> dict[str, Tensor]:
-        seen = self.teacher.encoder.forward_views([crops], [None])[0]
-        patches = None if indices is None else seen.patches.flatten(0, 1)
+    def _teach(self, crops: Tensor, read: Tensor, count: Tensor | None) -> dict[str, Tensor]:
         everywhere = self._patch_population == "all"
-        if patches is not None and not everywhere:
-            patches = patches[indices]
-        logits, patch_logits = self.teacher.logits(
-            seen.cls if "cls" in self.targets else None, patches
-        )
-        found: dict[str, Tensor] = {"teacher_patches": seen.patches}
+        whole = self._reads_all or everywhere
+        seen = self.teacher.encoder.forward_views([crops], [None], [None if whole else read])[0]
+        patches = seen.patches.flatten(0, 1) if whole else seen.patches
+        if whole and not everywhere:
+            patches = patches[read]
+        logits, patch_logits = self.teacher.logits(*self._with_targets(seen.cls, patches))
+        found = {"teacher_patches": seen.patches} if self._reads_all else {}
         if logits is not None:
             targets = self.targets["cls"](logits, self.teacher_temperature)
             found["targets"] = targets.view(_GLOBAL_CROPS, -1, targets.shape[-1])
         if patch_logits is not None:
             temperature = self.patch_teacher_temperature or self.teacher_temperature
             found["patch_targets"] = (
-                self.targets["patches"](patch_logits[indices], temperature, population=patch_logits)
+                self.targets["patches"](patch_logits[read], temperature, population=patch_logits)
                 if everywhere
                 else self.targets["patches"](patch_logits, temperature, count=count)
             )
         return found
+
+    def _with_targets(self, cls: Tensor, patches: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """Return which of them have targets, the others as ``None``."""
+        return (
+            cls if "cls" in self.targets else None,
+            patches if "patches" in self.targets else None,
+        )
 
     def _check(self, global_crops: Tensor, masked: MaskedPatches) -> None:
         crops, images = global_crops.shape[:2]

@@ -163,6 +163,52 @@ def test_packed_crops_equal_separate_calls_and_so_do_their_gradients(ffn):
     assert all(gradient.abs().max() > 0 for gradient in gradients[0])
 
 
+def read_whole(model, read):
+    """Tokens of the crops, all of them computed, and those that are read taken out."""
+    found = model.forward_views(*crops())
+    return [
+        (tokens.cls, tokens.patches if rows is None else tokens.patches.flatten(0, 1)[rows])
+        for tokens, rows in zip(found, read, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("drop", [(0.0, "subset"), (0.5, "subset"), (0.5, "sample")])
+@pytest.mark.parametrize("first", [[], [3, 40, 3, 63], None], ids=["none", "some", "all"])
+def test_tokens_that_are_read_are_those_of_a_whole_pass_and_so_are_gradients(drop, first):
+    model = small(drop_path=drop[0], drop_path_mode=drop[1]).double().train()
+    read = [None if first is None else torch.tensor(first).long(), torch.tensor([23, 0])]
+    found, gradients = [], []
+    for single in (True, False):
+        torch.manual_seed(5)
+        if single:
+            tokens = [(t.cls, t.patches) for t in model.forward_views(*crops(), read)]
+        else:
+            tokens = read_whole(model, read)
+        found.append([part for each in tokens for part in each])
+        total = sum((part.sin() * (1 + n)).sum() for n, part in enumerate(found[-1]))
+        gradients.append(torch.autograd.grad(total, list(model.parameters()), allow_unused=True))
+    assert [part.shape for part in found[0]] == [part.shape for part in found[1]]
+    assert max(largest(*pair) for pair in zip(*found, strict=True) if pair[0].numel()) < 1e-12
+    used = [pair for pair in zip(*gradients, strict=True) if pair[0] is not None]
+    assert max(largest(*pair) for pair in used) < 1e-10
+    assert len(used) == len(gradients[0]) - ("mask_token" not in dict(model.named_parameters()))
+
+
+def test_the_last_feed_forward_computes_what_is_read_alone():
+    model = small(drop_path=0.5).train()
+    rows = []
+    for block in model.blocks:
+        block.mlp.fc1.register_forward_hook(lambda *call: rows.append(call[2].shape[1]))
+    views, masks = crops(torch.float32)
+    model.forward_views(views, masks, [torch.tensor([1, 5, 9]), torch.tensor([]).long()])
+    # a half of 4 samples of 19 tokens and of 6 of 7; at the end 4 + 6 class tokens, 3 patches
+    assert rows == [2 * 19 + 3 * 7, 2 * 19 + 3 * 7, 4 + 6 + 3]
+    del rows[:]
+    cls = model.eval()(views[0])
+    assert rows == [19, 19, 4]
+    assert largest(cls, model.tokens(views[0])[:, 0]) < 1e-6
+
+
 @pytest.mark.parametrize("mode", ["subset", "sample"])
 def test_a_recomputed_packed_step_draws_the_same_samples(mode):
     model = small(drop_path=0.5, drop_path_mode=mode).double().train()
