@@ -16,6 +16,7 @@ import torch
 from measure import in_turns, once
 from published_step import PublishedStep
 
+from gigakit.engine.compiled_blocks import compile_blocks
 from gigakit.engine.matmul_peak import _best_seconds
 from gigakit.engine.optim_wrappers.grouped_constructor import GroupedOptimWrapperConstructor
 from gigakit.registry import MASKINGS, OBJECTIVES
@@ -130,6 +131,8 @@ def main() -> None:
     parser.add_argument("--drop-path", type=float, default=0.3)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--compiled", action="store_true",
+                        help="with compiled blocks too; compiling takes minutes")  # fmt: skip
     parser.add_argument("--memory-of", choices=("published", "gigakit fp32", "gigakit bf16"),
                         help="one cold step of this way alone: its peak memory")  # fmt: skip
     arguments = parser.parse_args()
@@ -145,8 +148,11 @@ def main() -> None:
     def published(switch: str):  # noqa: ANN202
         return with_kernels(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
 
-    def ours(precision: str):  # noqa: ANN202
-        return with_kernels(Gigakit(own(), precision), "medium")
+    def ours(precision: str, *, compiled: bool = False):  # noqa: ANN202
+        network = own()
+        if compiled:
+            compile_blocks(network)
+        return with_kernels(Gigakit(network, precision), "medium")
 
     def with_kernels(step, switch: str):  # noqa: ANN001, ANN202
         def run() -> None:
@@ -161,6 +167,9 @@ def main() -> None:
         "gigakit fp32": lambda: ours("fp32"),
         "gigakit bf16": lambda: ours("bf16"),
     }
+    if arguments.compiled:
+        ways["gigakit fp32, compiled blocks"] = lambda: ours("fp32", compiled=True)
+        ways["gigakit bf16, compiled blocks"] = lambda: ours("bf16", compiled=True)
     if arguments.memory_of:
         step = ways[arguments.memory_of]()
         step()
