@@ -13,9 +13,18 @@ _base_ = ["../gigapath_tile.py"]
 
 model = dict(
     encoder=dict(
-        image_size=112, patch_size=16, width=128, depth=4, heads=4, ffn="mlp", mlp_ratio=4.0, drop_path=0.0
+        image_size=112,
+        patch_size=16,
+        width=128,
+        depth=4,
+        heads=4,
+        ffn="mlp",
+        mlp_ratio=4.0,
+        drop_path=0.0,
+        layer_scale=None,  # with 1e-5 DINO does not begin in its hundred steps
     ),
-    head=dict(prototypes=1024, hidden=256, bottleneck=64),
+    head=dict(prototypes=256, hidden=256, bottleneck=64),
+    targets=dict(type="SinkhornKnopp"),
     data_preprocessor=dict(
         photometric=[
             dict(type="ColorJitter", brightness=0.25, contrast=0.25, saturation=0.25, hue=0.05, p=0.8),
@@ -40,13 +49,21 @@ train_dataloader = dict(
 )
 train_cfg = dict(epochs=4, steps_per_epoch=25, val_interval_steps=50)
 optim_wrapper = dict(
-    optimizer=dict(lr=1e-3),
+    optimizer=dict(lr=1.5e-3),
     paramwise_cfg=dict(layer_decay=1.0, patch_embed_lr=1.0),
     precision="bf16",
 )
 param_scheduler = [
     dict(type="CosineSchedule", final=1e-6, warmup_epochs=1, last_layer_frozen_epochs=0),
     dict(type="CosineSchedule", key="weight_decay", final=0.1),
+]
+custom_hooks = [
+    dict(type="FastMatmulHook"),
+    dict(type="ObjectiveScheduleHook", key="momentum", base=0.98, final=1.0),
+    dict(type="ObjectiveScheduleHook", key="teacher_temperature", base=0.04),
+    dict(type="LossSpikeHook", window_steps=200),
+    dict(type="CollapseHook", interval_steps=100),
+    dict(type="ViewPictureHook"),
 ]
 val_dataloader = dict(dataset=dict(transform=dict(size_px=224)))
 sample = {"_delete_": True}

@@ -37,7 +37,7 @@ _REMEDIES = {
     "health/effective_rank": _SPREAD,
     "health/prototype_entropy": "lower the rate, or take SinkhornKnopp for targets",
     "health/target_entropy": (
-        "lower the teacher's temperature or its momentum, take fewer prototypes or no layer_scale"
+        "take fewer prototypes or no layer_scale, or lower the teacher's temperature"
     ),
 }
 
