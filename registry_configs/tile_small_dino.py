@@ -4,8 +4,8 @@ Paper   the objective of gigapath_tile with settings for a thousand tiles and ba
         prototypes, Sinkhorn-Knopp, a colder and quicker teacher, no LayerScale.
         docs/tile_pretraining.md says what each is for.
 Input   stored tiles of 224 px and more, --set tiles=DIR; or slides.
-Cost    3.0 M parameters, 2.7 GFLOP a tile: 2,200 steps of 64 tiles are 0.38 PFLOP, an hour on a
-        core.
+Cost    3.0 M parameters, 2.7 GFLOP a tile: 2,200 steps of 64 tiles are 0.38 PFLOP, 70 minutes
+        of a core.
 Expect  docs/tile_pretraining.md has what a linear probe reaches, beside colour and texture.
 Run     gigakit train tile_small_dino --set tiles=DIR
         gigakit train tile_small_dino --set tiles=DIR --set "labelled=dict(root='DIR', table='labels.csv')"

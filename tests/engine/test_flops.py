@@ -115,9 +115,13 @@ def test_a_step_of_self_distillation_costs_what_it_should():
 
     head = 2 * (width * hidden + hidden * bottleneck + bottleneck * prototypes)
     rows = 2 * images + masked
+    feed_forward = 16 * width**2
+    # the last block's is computed for the class tokens and masked patches of all samples alone
     teacher = 2 * images * (embed(side) + blocks(side)) + rows * head
+    teacher += (rows - 2 * images * 17) * feed_forward
     # int(20 × 0.7) and int(30 × 0.7) samples; pixels have no gradient
     kept = 14 * blocks(side) + 21 * blocks(small)
+    kept += (rows + local * images - 14 * 17 - 21 * 5) * feed_forward
     embedded = 2 * images * embed(side) + local * images * embed(small)
     assert found == teacher + 2 * embedded + 3 * kept + 3 * (rows + local * images) * head
 
