@@ -44,6 +44,7 @@ custom_hooks = [
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
     dict(type="FeaturePictureHook", tiles=6),
+    dict(type="KeepMemoryHook"),
 ]
 sample = {
     "model.patch_head.prototypes": 1024,

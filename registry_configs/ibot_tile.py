@@ -86,6 +86,7 @@ custom_hooks = [
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
     dict(type="FeaturePictureHook", tiles=6),
+    dict(type="KeepMemoryHook"),
 ]
 
 # one small slide: the smallest encoder, half the crops' sides, few prototypes, a short schedule

@@ -70,5 +70,6 @@ custom_hooks = [
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
     dict(type="FeaturePictureHook", tiles=6),
+    dict(type="KeepMemoryHook"),
 ]
 sample = {"_delete_": True, "train_cfg.epochs": 1, "train_cfg.steps_per_epoch": 40, "train_dataloader.batch_size": 32}

@@ -58,6 +58,7 @@ custom_hooks = [
     dict(type="LossSpikeHook", window_steps=200),
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
+    dict(type="KeepMemoryHook"),
 ]
 sample = {"_delete_": True, "train_cfg.epochs": 1, "train_cfg.steps_per_epoch": 40, "train_dataloader.batch_size": 32}
 ablation = dict(_delete_=True, temperature=dict(key="model.loss.temperature", values=[0.1, 0.2, 0.5]))

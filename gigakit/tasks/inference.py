@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from gigakit.core.errors import ConfigError
-from gigakit.core.heap import return_large_blocks
+from gigakit.core.heap import keep_freed_blocks, return_large_blocks
 from gigakit.nn.weights import load_encoder
 from gigakit.registry import BACKBONES
 
@@ -56,9 +56,18 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 @contextlib.contextmanager
-def inference(device: torch.device, precision: str) -> Iterator[None]:
-    """Compute without gradients, matrix products in a precision of :func:`choose_precision`."""
-    return_large_blocks()
+def inference(device: torch.device, precision: str, *, keep_memory: bool = False) -> Iterator[None]:
+    """Compute without gradients, matrix products in a precision of :func:`choose_precision`.
+
+    Args:
+        device: where the network lies.
+        precision: ``fp32``, ``bf16`` or ``fp16``.
+        keep_memory: whether freed tensors serve the next call, for calls of one shape on a CPU.
+    """
+    if keep_memory and device.type == "cpu":
+        keep_freed_blocks()
+    else:
+        return_large_blocks()
     dtype = _DTYPES.get(precision)
     cast = torch.autocast(device.type, dtype) if dtype else contextlib.nullcontext()
     with torch.inference_mode(), cast:

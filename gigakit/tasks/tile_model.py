@@ -15,6 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Subset
 
 from gigakit.core.errors import ConfigError
+from gigakit.core.heap import return_kept_blocks
 from gigakit.data.datasets.slide_tiles import SlideTiles
 from gigakit.data.prefetch import Stopwatch, prefetched, timed
 from gigakit.registry import AUGMENTATIONS
@@ -87,9 +88,11 @@ class TileModel:
         )
         # a loader with workers reads ahead by itself
         ahead = (batch for batch in loader) if self.num_workers else prefetched(iter(loader))
-        with contextlib.closing(ahead):
+        with contextlib.closing(ahead), contextlib.ExitStack() as after:
+            # what comes next, a slide encoder, has tensors of other sizes
+            after.callback(return_kept_blocks)
             for tiles, bad in timed(ahead, self.waited):
-                with inference(self.device, self.precision):
+                with inference(self.device, self.precision, keep_memory=True):
                     on_device = tiles.to(self.device, non_blocking=True)
                     embedded = self._encoder(on_device).float().cpu().numpy()
                 embedded[bad.numpy()] = 0.0

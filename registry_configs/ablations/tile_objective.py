@@ -64,6 +64,7 @@ custom_hooks = [
     dict(type="LossSpikeHook", window_steps=200),
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
+    dict(type="KeepMemoryHook"),
 ]
 val_dataloader = dict(dataset=dict(transform=dict(size_px=224)))
 sample = {"_delete_": True}
@@ -80,6 +81,7 @@ _without_teacher = {
         dict(type="LossSpikeHook", window_steps=200),
         dict(type="CollapseHook", interval_steps=100),
         dict(type="ViewPictureHook"),
+        dict(type="KeepMemoryHook"),
     ],
 }
 _patterns = {

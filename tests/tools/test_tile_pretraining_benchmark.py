@@ -6,6 +6,8 @@ import sys
 import pytest
 import torch
 
+from gigakit.core.heap import return_kept_blocks
+
 
 @pytest.fixture
 def bench(repository, monkeypatch):
@@ -13,6 +15,7 @@ def bench(repository, monkeypatch):
     import tile_pretraining
 
     yield tile_pretraining
+    return_kept_blocks()
     for name in ("tile_pretraining", "published_step", "measure"):
         sys.modules.pop(name, None)
 
@@ -21,7 +24,7 @@ def test_the_published_way_and_gigakits_find_the_same_loss(bench):
     from published_step import PublishedStep
 
     model = bench.build("ti", 64, 0.0)
-    batch = bench.random_batch(3, 64, 32, 2)
+    batch = bench.random_batches(3, 64, 32, 2, count=1)[0]
     published = PublishedStep(copy.deepcopy(model), drop_path=0.0, lr=1e-3)
     model.teacher_temperature = 0.07
     found = sum(model(**batch, mode="loss").values()).item()
@@ -40,7 +43,7 @@ def test_it_prints_a_ratio_beside_the_floor(bench, monkeypatch, capsys):
     told = capsys.readouterr().out
     assert "the floor at this machine's float32 matmul rate" in told
     rows = [line for line in told.splitlines() if line.startswith("| gigakit")]
-    assert len(rows) == 2
+    assert len(rows) == 4
     assert torch.get_float32_matmul_precision() == "highest"
 
 
@@ -58,3 +61,22 @@ def test_attention_of_short_sequences_is_compared(bench, monkeypatch, capsys):
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| float32", "| float32, oneDNN", "| bfloat16"]
     assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_ways_to_keep_memory_are_compared(bench, monkeypatch, capsys):
+    import embedding_memory
+
+    small = ["--turns", "1", "--threads", "1", "--size", "tiny", "--tiles", "2"]
+    monkeypatch.setattr(sys, "argv", ["embedding_memory.py", *small])
+    threads = torch.get_num_threads()
+    try:
+        embedding_memory.main()
+    finally:
+        torch.set_num_threads(threads)
+        sys.modules.pop("embedding_memory", None)
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1:3] for row in rows] == [
+        [precision, way]
+        for precision in ("fp32", "bf16")
+        for way in ("by glibc", "returned", "kept")
+    ]

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from gigakit.core.heap import keep_freed_blocks, return_kept_blocks
+
 
 class Times(NamedTuple):
     """Medians over the turns, in seconds: of the process's CPU time, and by the clock."""
@@ -17,11 +19,21 @@ class Times(NamedTuple):
     wall: float
 
 
-def in_turns(ways: Mapping[str, Callable[[], object]], *, turns: int) -> dict[str, Times]:
-    """Time each way once a turn, after one unmeasured turn, so that other work falls on all."""
+def in_turns(
+    ways: Mapping[str, Callable[[], object]],
+    *,
+    turns: int,
+    before: Callable[[str], object] | None = None,
+) -> dict[str, Times]:
+    """Time each way once a turn, after one unmeasured turn, so that other work falls on all.
+
+    ``before`` is called with a way's name each time, unmeasured.
+    """
     taken: dict[str, list[Times]] = {name: [] for name in ways}
     for turn in range(turns + 1):
         for name, way in ways.items():
+            if before is not None:
+                before(name)
             wall, cpu = time.perf_counter(), time.process_time()
             way()
             once = Times(time.process_time() - cpu, time.perf_counter() - wall)
@@ -58,6 +70,23 @@ def peak_mib(way: Callable[[], object]) -> float:
     before = _status("VmRSS")
     way()
     return (_status("VmHWM") - before) / 1024
+
+
+def memory_as(kept: str) -> None:
+    """Let freed memory be handed out as ``"by glibc"`` after a while, or as gigakit's runs have it.
+
+    Args:
+        kept: ``"by glibc"``, ``"returned"`` or ``"kept"``, see :mod:`gigakit.core.heap`.
+    """
+    if kept == "kept":
+        keep_freed_blocks()
+        return
+    return_kept_blocks()
+    if kept == "by glibc":
+        # where its own limits stand once blocks of 32 MiB were freed
+        library = ctypes.CDLL(None)
+        library.mallopt(-3, 32 * 2**20)
+        library.mallopt(-1, 64 * 2**20)
 
 
 def _status(name: str) -> int:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 from measure import peak_mib
-from tile_pretraining import Gigakit, build, kernels, random_batch
+from tile_pretraining import Gigakit, build, kernels, random_batches
 
 from gigakit.core.heap import return_large_blocks
 from gigakit.engine.activation_checkpointing import checkpoint_activations
@@ -165,7 +165,7 @@ def measured(name: str, images: int, prototypes: int, threads: int) -> None:
     told = size.parameters + head_parameters(size.width, prototypes)
     if told != counted:
         raise SystemExit(f"{name} has {counted:,} parameters, the formula says {told:,}")
-    batch = random_batch(images, 224, 96, 8)
+    batch = random_batches(images, 224, 96, 8, count=1)[0]
     for precision in ("fp32", "bf16"):
         for checkpointed in (False, True):
             own = copy.deepcopy(model)

@@ -1,7 +1,8 @@
 """A step of tile-encoder pretraining beside the published way of computing it, on this CPU.
 
 DINO + iBOT + KoLeo, shared head, centering, on random crops: the step alone, without a loader. The
-ways take turns in one process; each trains weights of its own, from the same start.
+ways take turns in one process, one step unmeasured and one measured each; each trains weights of
+its own, from the same start. Masks change from step to step.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import copy
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
 import torch
-from measure import in_turns, once
+from measure import in_turns, memory_as, once
 from published_step import PublishedStep
 
+from gigakit.data.collate.collate_views import filled_up, masked_patches
 from gigakit.engine.compiled_blocks import compile_blocks
 from gigakit.engine.matmul_peak import _best_seconds
 from gigakit.engine.optim_wrappers.grouped_constructor import GroupedOptimWrapperConstructor
@@ -24,6 +27,9 @@ from gigakit.registry import MASKINGS, OBJECTIVES
 # width, depth, heads
 SIZES = {"ti": (192, 12, 3), "s": (384, 12, 6), "b": (768, 12, 12)}
 PATCH = 16
+# the recipes' ``collate_fn.multiple_of``
+ROWS = 32
+BATCHES = 7
 
 
 def build(size: str, prototypes: int, drop_path: float) -> torch.nn.Module:
@@ -44,25 +50,23 @@ def build(size: str, prototypes: int, drop_path: float) -> torch.nn.Module:
     ).train()  # fmt: skip
 
 
-def random_batch(images: int, side: int, local_side: int, local_crops: int) -> dict:
-    """Return a batch of crops of noise, and block masks."""
+def random_batches(
+    images: int, side: int, local_side: int, local_crops: int, *, count: int
+) -> list[dict]:
+    """Return batches of crops of noise, one for all, each with block masks of its own."""
     generator = torch.Generator().manual_seed(0)
     grid = side // PATCH
-    masks = torch.from_numpy(
-        MASKINGS.build({"type": "BlockMasks"}).draw(
-            2 * images, grid, grid, np.random.default_rng(0)
-        )
-    )
-    weights = 1 / masks.sum(dim=1, keepdim=True).clamp(min=1)
-    return {
+    masking = MASKINGS.build({"type": "BlockMasks"})
+    crops = {
         "global_crops": torch.randn(2, images, 3, side, side, generator=generator),
         "local_crops": torch.randn(
             local_crops, images, 3, local_side, local_side, generator=generator
         ),
-        "masks": masks,
-        "mask_indices": masks.flatten().nonzero().flatten(),
-        "mask_weights": weights.expand_as(masks)[masks],
     }
+    drawn = (
+        masking.draw(2 * images, grid, grid, np.random.default_rng(seed)) for seed in range(count)
+    )
+    return [{**crops, **masked_patches(torch.from_numpy(masks))} for masks in drawn]
 
 
 class Gigakit:
@@ -81,7 +85,8 @@ class Gigakit:
         )(model)
 
     def __call__(self, batch: dict) -> None:
-        """Make one step."""
+        """Make one step, of as many masked patches as the recipes' batches have."""
+        batch = {**batch, **filled_up(batch, -(-len(batch["mask_indices"]) // ROWS) * ROWS)}
         with self.wrapper.optim_context(self.model):
             losses = self.model(**batch, mode="loss")
             loss = sum(losses.values())
@@ -120,7 +125,7 @@ def nominal_flops(size: str, arguments: argparse.Namespace, masked: int) -> floa
     return teacher + 3 * (student + (rows + images * arguments.local_crops) * head)
 
 
-def main() -> None:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", default="s", choices=SIZES)
     parser.add_argument("--images", type=int, default=8)
@@ -133,54 +138,79 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--compiled", action="store_true",
                         help="with compiled blocks too; compiling takes minutes")  # fmt: skip
-    parser.add_argument("--memory-of", choices=("published", "gigakit fp32", "gigakit bf16"),
-                        help="one cold step of this way alone: its peak memory")  # fmt: skip
-    arguments = parser.parse_args()
+    parser.add_argument("--alone", choices=("published", "gigakit fp32", "gigakit bf16",
+                        "gigakit fp32, memory returned", "gigakit bf16, memory returned"),
+                        help="seven steps of this way alone: time, peak memory")  # fmt: skip
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
     torch.set_num_threads(arguments.threads)
     model = build(arguments.size, arguments.prototypes, arguments.drop_path)
-    batch = random_batch(
-        arguments.images, arguments.side, arguments.local_side, arguments.local_crops
+    batches = random_batches(
+        arguments.images,
+        arguments.side,
+        arguments.local_side,
+        arguments.local_crops,
+        count=BATCHES,
     )
 
     # one way alone needs no weights beside its own
-    own = (lambda: model) if arguments.memory_of else (lambda: copy.deepcopy(model))
+    own = (lambda: model) if arguments.alone else (lambda: copy.deepcopy(model))
 
     def published(switch: str):  # noqa: ANN202
-        return with_kernels(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
+        return stepping(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
 
     def ours(precision: str, *, compiled: bool = False):  # noqa: ANN202
         network = own()
         if compiled:
             compile_blocks(network)
-        return with_kernels(Gigakit(network, precision), "medium")
+        return stepping(Gigakit(network, precision), "medium")
 
-    def with_kernels(step, switch: str):  # noqa: ANN001, ANN202
+    def stepping(step, switch: str):  # noqa: ANN001, ANN202
+        order = itertools.cycle(batches)
+
         def run() -> None:
             with kernels(switch):
-                step(batch)
+                step(next(order))
 
         return run
 
     ways = {
-        "published": lambda: published("highest"),
-        "published, same switch": lambda: published("medium"),
-        "gigakit fp32": lambda: ours("fp32"),
-        "gigakit bf16": lambda: ours("bf16"),
+        "published": ("by glibc", lambda: published("highest")),
+        "published, same switch": ("by glibc", lambda: published("medium")),
+        "published, same switch and memory": ("kept", lambda: published("medium")),
+        "gigakit fp32": ("kept", lambda: ours("fp32")),
+        "gigakit bf16": ("kept", lambda: ours("bf16")),
+        "gigakit fp32, memory returned": ("returned", lambda: ours("fp32")),
+        "gigakit bf16, memory returned": ("returned", lambda: ours("bf16")),
     }
     if arguments.compiled:
-        ways["gigakit fp32, compiled blocks"] = lambda: ours("fp32", compiled=True)
-        ways["gigakit bf16, compiled blocks"] = lambda: ours("bf16", compiled=True)
-    if arguments.memory_of:
-        step = ways[arguments.memory_of]()
+        ways["gigakit fp32, compiled blocks"] = ("kept", lambda: ours("fp32", compiled=True))
+        ways["gigakit bf16, compiled blocks"] = ("kept", lambda: ours("bf16", compiled=True))
+    if arguments.alone:
+        kept, way = ways[arguments.alone]
+        memory_as(kept)
+        step = way()
         step()
-        _, peak = once(step)
-        print(f"{arguments.memory_of}: {peak:.0f} MiB above what lies there between steps")
+        times, peak = once(lambda: [step() for _ in batches])
+        print(
+            f"{arguments.alone}: {times.wall / BATCHES:.2f} s and {times.cpu / BATCHES:.2f} "
+            f"CPU s a step, {peak:.0f} MiB above what lies there between steps"
+        )
         _print_peak()
         return
-    flops = nominal_flops(arguments.size, arguments, len(batch["mask_indices"]))
+    flops = nominal_flops(arguments.size, arguments, len(batches[0]["mask_indices"]))
     with kernels("medium"):
         peak = 2 * 2048**3 / _best_seconds(torch.randn(2048, 2048))
-    times = in_turns({name: way() for name, way in ways.items()}, turns=arguments.turns)
+    steps = {name: way() for name, (_, way) in ways.items()}
+
+    def warm(name: str) -> None:
+        memory_as(ways[name][0])
+        steps[name]()
+
+    times = in_turns(steps, turns=arguments.turns, before=warm)
     print(
         f"{flops / 1e9:.0f} GFLOP a step of {arguments.images} images; the floor at this machine's "
         f"float32 matmul rate, {peak / 1e9:.0f} GFLOP/s, is {flops / peak:.2f} s"

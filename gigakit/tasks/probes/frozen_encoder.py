@@ -85,7 +85,7 @@ class FrozenEncoder:
             ConfigError: a tile is smaller than the encoder's input.
         """
         images = self._images(pixels)
-        with inference(self.device, self.precision):
+        with inference(self.device, self.precision, keep_memory=True):
             if self.tokens == "cls":
                 found = probe_input([self.encoder(images)])
             else:

@@ -18,6 +18,7 @@ _alone = {
         dict(type="LossSpikeHook", window_steps=200),
         dict(type="CollapseHook", interval_steps=100),
         dict(type="ViewPictureHook"),
+        dict(type="KeepMemoryHook"),
     ],
 }
 ablation = dict(

@@ -22,7 +22,7 @@ train_dataloader = dict(
     batch_size=12,  # the paper's, of each device
     num_workers=0,
     sampler=dict(type="ResumableSampler", shuffle=True),
-    collate_fn=dict(type="collate_views", masking=dict(type="BlockMasks")),
+    collate_fn=dict(type="collate_views", masking=dict(type="BlockMasks"), multiple_of=32),
     dataset=dict(
         type="SlideTileViews",
         views=dict(type="MultiCrop"),  # DINOv2's: 2 x 224 and 8 x 96

@@ -17,4 +17,5 @@ custom_hooks = [
     dict(type="CollapseHook", interval_steps=100),
     dict(type="ViewPictureHook"),
     dict(type="FeaturePictureHook", tiles=6),
+    dict(type="KeepMemoryHook"),
 ]

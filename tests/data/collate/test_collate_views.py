@@ -26,9 +26,13 @@ def sample(seed, *, local=3, size=32):
     }
 
 
-def collate(seeds, masking=BLOCKS, patch_size=4, constant=False, **changes):
+def collate(seeds, masking=BLOCKS, patch_size=4, constant=False, multiple_of=1, **changes):
     function = functools.partial(
-        FUNCTIONS.get("collate_views"), patch_size=patch_size, masking=masking, constant=constant
+        FUNCTIONS.get("collate_views"),
+        patch_size=patch_size,
+        masking=masking,
+        constant=constant,
+        multiple_of=multiple_of,
     )
     return function([sample(seed, **changes) for seed in seeds])
 
@@ -129,6 +133,21 @@ def test_batches_of_one_size_have_one_shape_where_it_is_asked_for(kind, per_imag
             assert not filled[name][count:].any()
         lengths.add(len(filled["mask_indices"]))
     assert len(lengths) == 1
+
+
+def test_what_fills_up_to_a_multiple_is_marked():
+    lengths = set()
+    for first in range(0, 60, 6):
+        plain = collate(range(first, first + 6))
+        filled = collate(range(first, first + 6), multiple_of=32)
+        count = int(filled["mask_count"])
+        assert count == len(plain["mask_indices"])
+        lengths.add(len(filled["mask_indices"]))
+        assert count <= len(filled["mask_indices"]) < count + 32
+        for name in ("mask_indices", "mask_weights"):
+            assert torch.equal(filled[name][:count], plain[name])
+            assert not filled[name][count:].any()
+    assert all(length % 32 == 0 for length in lengths)
 
 
 def test_the_length_is_the_published_upper_bound():
