@@ -48,3 +48,13 @@ def test_a_long_slide_says_now_and_then_how_far_it_is(monkeypatch):
         progress.advance(10)
     # every 15 s at most, and not when it is done
     assert lines == ["a: 20 of 40 tiles, 1 s a tile, 0 min left"]
+
+
+def test_memory_is_kept_where_it_is_asked_for_and_on_cpus_alone(monkeypatch):
+    calls = []
+    monkeypatch.setattr(module, "keep_freed_blocks", lambda: calls.append("keep"))
+    monkeypatch.setattr(module, "return_large_blocks", lambda: calls.append("return"))
+    for device, keep in (("cpu", True), ("cpu", False), ("meta", True)):
+        with inference(torch.device(device), "fp32", keep_memory=keep):
+            pass
+    assert calls == ["keep", "return", "return"]

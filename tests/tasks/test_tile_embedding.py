@@ -61,6 +61,19 @@ def run(cohort, tmp_path, **changes):
     return TASKS.build({**CONFIG, **changes}).run(cohort, tmp_path / "out")
 
 
+def test_memory_is_kept_from_batch_to_batch_and_given_back_after_a_slide(
+    cohort, tmp_path, monkeypatch
+):
+    calls = []
+    monkeypatch.setattr("gigakit.tasks.inference.keep_freed_blocks", lambda: calls.append("keep"))
+    monkeypatch.setattr(
+        "gigakit.tasks.tile_model.return_kept_blocks", lambda: calls.append("return")
+    )
+    run(cohort, tmp_path, batch_size=4)
+    # 6 tiles
+    assert calls == ["keep", "keep", "return"]
+
+
 def test_each_tile_gets_the_embedding_of_its_own_pixels(cohort, tmp_path):
     prepared = run(cohort, tmp_path)
     assert prepared.slide_ids == ["a"]

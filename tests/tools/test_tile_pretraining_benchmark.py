@@ -14,9 +14,18 @@ def bench(repository, monkeypatch):
     monkeypatch.syspath_prepend(str(repository / "tools" / "bench"))
     import tile_pretraining
 
+    threads = torch.get_num_threads()
     yield tile_pretraining
+    # what a benchmark sets for its process
+    torch.set_num_threads(threads)
     return_kept_blocks()
-    for name in ("tile_pretraining", "published_step", "measure"):
+    for name in (
+        "tile_pretraining",
+        "published_step",
+        "measure",
+        "short_attention",
+        "embedding_memory",
+    ):
         sys.modules.pop(name, None)
 
 
@@ -35,11 +44,7 @@ def test_it_prints_a_ratio_beside_the_floor(bench, monkeypatch, capsys):
     small = ["--size", "ti", "--images", "2", "--prototypes", "64", "--side", "64"]
     small += ["--local-side", "32", "--local-crops", "2", "--turns", "1", "--threads", "1"]
     monkeypatch.setattr(sys, "argv", ["tile_pretraining.py", *small])
-    threads = torch.get_num_threads()
-    try:
-        bench.main()
-    finally:
-        torch.set_num_threads(threads)
+    bench.main()
     told = capsys.readouterr().out
     assert "the floor at this machine's float32 matmul rate" in told
     rows = [line for line in told.splitlines() if line.startswith("| gigakit")]
@@ -52,12 +57,7 @@ def test_attention_of_short_sequences_is_compared(bench, monkeypatch, capsys):
 
     monkeypatch.setattr(short_attention, "SHAPES", ((2, 10),))
     monkeypatch.setattr(sys, "argv", ["short_attention.py", "--turns", "1"])
-    threads = torch.get_num_threads()
-    try:
-        short_attention.main()
-    finally:
-        torch.set_num_threads(threads)
-        sys.modules.pop("short_attention", None)
+    short_attention.main()
     rows = capsys.readouterr().out.splitlines()[2:]
     assert [row.split(" | ")[0] for row in rows] == ["| float32", "| float32, oneDNN", "| bfloat16"]
     assert torch.get_float32_matmul_precision() == "highest"
@@ -68,12 +68,7 @@ def test_ways_to_keep_memory_are_compared(bench, monkeypatch, capsys):
 
     small = ["--turns", "1", "--threads", "1", "--size", "tiny", "--tiles", "2"]
     monkeypatch.setattr(sys, "argv", ["embedding_memory.py", *small])
-    threads = torch.get_num_threads()
-    try:
-        embedding_memory.main()
-    finally:
-        torch.set_num_threads(threads)
-        sys.modules.pop("embedding_memory", None)
+    embedding_memory.main()
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()[2:]]
     assert [row[1:3] for row in rows] == [
         [precision, way]

@@ -51,12 +51,18 @@ def collate_views(
         ``image_id`` list of str. With a masking, of the P patches of a global crop, ``masks``
         (V B, P) bool, True = masked out, whose row is v B + b, ``mask_indices`` (M,) int64 of the
         masked patches among all (V B P), and ``mask_weights`` (M,) float32, 1 over the masked
-        patches of the crop; with ``constant`` or ``multiple_of`` also
-        ``mask_count``.
+        patches of the crop; with ``constant`` or ``multiple_of`` also ``mask_count``.
 
     Raises:
-        ConfigError: crops that do not divide into patches, or a masking of something else.
+        ConfigError: crops that do not divide into patches, a masking of something else, or a
+            multiple below 1.
     """
+    if multiple_of < 1:
+        raise ConfigError(
+            f"there are no multiples of {multiple_of} to fill up to",
+            where="collate_fn.multiple_of",
+            fix="give 1 for none, or a number of masked patches such as 32",
+        )
     batch: dict[str, Any] = {
         name: torch.stack([sample[name] for sample in data_batch], dim=1)
         for name in ("global_crops", "local_crops")
