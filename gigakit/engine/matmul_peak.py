@@ -35,7 +35,7 @@ def _measured(device: str, dtype: torch.dtype, _threads: int) -> float:
     best, start = 0.0, time.perf_counter()
     for side in _SIDES:
         matrix = torch.randn(side, side, generator=generator, device=device)
-        seconds = _best_seconds(matrix.to(dtype))
+        seconds = best_product_seconds(matrix.to(dtype))
         best = max(best, 2 * side**3 / seconds)
         # the next size costs eight times as much a repeat, and one more to warm up
         left = _BUDGET_SECONDS - (time.perf_counter() - start)
@@ -47,7 +47,8 @@ def _measured(device: str, dtype: torch.dtype, _threads: int) -> float:
     return best
 
 
-def _best_seconds(matrix: Tensor) -> float:
+def best_product_seconds(matrix: Tensor) -> float:
+    """Return the seconds of the fastest of a few products of a square matrix with itself."""
     torch.mm(matrix, matrix)
     best, repeats, start = float("inf"), 0, time.perf_counter()
     while repeats < _MIN_REPEATS or time.perf_counter() - start < _SECONDS_PER_SIZE:

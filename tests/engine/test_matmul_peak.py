@@ -44,7 +44,7 @@ def test_it_is_the_best_rate_of_the_sizes_that_the_budget_allows(clock, monkeypa
         clock[0] += module._SECONDS_PER_SIZE
         return seconds
 
-    monkeypatch.setattr(module, "_best_seconds", best_seconds)
+    monkeypatch.setattr(module, "best_product_seconds", best_seconds)
     monkeypatch.setattr(module, "_BUDGET_SECONDS", 4.0)
     # 2048 would take 4 times 8.6 s at the rate of 1024
     assert matmul_peak(CPU, torch.float32) == pytest.approx(3e9)
@@ -58,4 +58,4 @@ def test_the_fastest_of_the_repeats_counts(clock, monkeypatch):
         lambda one, _: clock.__setitem__(0, clock[0] + next(seconds)) or one,
     )
     # the first warms up, three count
-    assert module._best_seconds(torch.ones(2, 2)) == pytest.approx(0.2)
+    assert module.best_product_seconds(torch.ones(2, 2)) == pytest.approx(0.2)

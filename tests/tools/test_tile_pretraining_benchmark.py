@@ -52,6 +52,12 @@ def test_it_prints_a_ratio_beside_the_floor(bench, monkeypatch, capsys):
     assert torch.get_float32_matmul_precision() == "highest"
 
 
+def test_only_products_count_as_products(bench):
+    one = torch.ones(64, 64)
+    assert bench.seconds_in_products(lambda: one.exp().sum()) == 0
+    assert bench.seconds_in_products(lambda: one @ one) > 0
+
+
 def test_attention_of_short_sequences_is_compared(bench, monkeypatch, capsys):
     import short_attention
 

@@ -20,7 +20,7 @@ from measure import in_turns, memory_as
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from gigakit.engine.matmul_peak import _best_seconds
+from gigakit.engine.matmul_peak import best_product_seconds
 from gigakit.registry import BACKBONES
 
 WAYS = ("by glibc", "returned", "kept")
@@ -50,7 +50,7 @@ def compare(size: str, precision: str, turns: int, tiles: int | None) -> None:
     square = torch.randn(2048, 2048)
     if precision == "bf16":
         square = square.bfloat16()
-    peak = 2 * 2048**3 / _best_seconds(square)
+    peak = 2 * 2048**3 / best_product_seconds(square)
     floor = counter.get_total_flops() / peak / len(images)
 
     def twice() -> None:

@@ -14,7 +14,7 @@ import torch
 from measure import in_turns
 from tile_pretraining import kernels
 
-from gigakit.engine.matmul_peak import _best_seconds
+from gigakit.engine.matmul_peak import best_product_seconds
 from gigakit.nn.attention.backends import attend
 
 HEADS, WIDTH = 6, 64
@@ -49,7 +49,7 @@ def main() -> None:
     print("| --- | --- | ---: | ---: | ---: | ---: |")
     for name, (switch, dtype) in WAYS.items():
         with kernels(switch):
-            peak = 2 * 1024**3 / _best_seconds(torch.randn(1024, 1024).to(dtype))
+            peak = 2 * 1024**3 / best_product_seconds(torch.randn(1024, 1024).to(dtype))
             for sequences, tokens in SHAPES:
                 times = in_turns(
                     {way: layer(sequences, tokens, dtype, way) for way in ("math", "flash")},

@@ -11,17 +11,22 @@ import argparse
 import contextlib
 import copy
 import itertools
-from collections.abc import Iterator
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from measure import in_turns, memory_as, once
 from published_step import PublishedStep
+from torch.profiler import ProfilerActivity, profile
 
 from gigakit.data.collate.collate_views import filled_up, masked_patches
 from gigakit.engine.compiled_blocks import compile_blocks
-from gigakit.engine.matmul_peak import _best_seconds
+from gigakit.engine.matmul_peak import best_product_seconds
 from gigakit.engine.optim_wrappers.grouped_constructor import GroupedOptimWrapperConstructor
+from gigakit.engine.resources import peak_memory_mb
 from gigakit.registry import MASKINGS, OBJECTIVES
 
 # width, depth, heads
@@ -30,6 +35,20 @@ PATCH = 16
 # the recipes' ``collate_fn.multiple_of``
 ROWS = 32
 BATCHES = 7
+# what FLOPs are counted of; attention by torch's own kernel is one of them, softmax included
+PRODUCTS = {
+    "aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm",
+    "aten::mkldnn_convolution", "aten::_slow_conv2d_forward", "aten::convolution_backward",
+    "aten::_scaled_dot_product_flash_attention_for_cpu",
+    "aten::_scaled_dot_product_flash_attention_for_cpu_backward",
+}  # fmt: skip
+
+
+class Way(NamedTuple):
+    """How freed memory is handed out (``measure.memory_as``), and what makes the step."""
+
+    memory: str
+    build: Callable[[], Callable[[], None]]
 
 
 def build(size: str, prototypes: int, drop_path: float) -> torch.nn.Module:
@@ -144,6 +163,102 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def ways_of(
+    arguments: argparse.Namespace, model: torch.nn.Module, batches: list[dict]
+) -> dict[str, Way]:
+    """Return the ways to make a step, by name."""
+    # one way alone needs no weights beside its own
+    own = (lambda: model) if arguments.alone else (lambda: copy.deepcopy(model))
+
+    def published(switch: str) -> Callable[[], None]:
+        return stepping(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
+
+    def ours(precision: str, *, compiled: bool = False) -> Callable[[], None]:
+        network = own()
+        if compiled:
+            compile_blocks(network)
+        return stepping(Gigakit(network, precision), "medium")
+
+    def stepping(step: Callable[[dict], object], switch: str) -> Callable[[], None]:
+        order = itertools.cycle(batches)
+
+        def run() -> None:
+            with kernels(switch):
+                step(next(order))
+
+        return run
+
+    ways = {
+        "published": Way("by glibc", lambda: published("highest")),
+        "published, same switch": Way("by glibc", lambda: published("medium")),
+        "published, same switch and memory": Way("kept", lambda: published("medium")),
+        "gigakit fp32": Way("kept", lambda: ours("fp32")),
+        "gigakit bf16": Way("kept", lambda: ours("bf16")),
+        "gigakit fp32, memory returned": Way("returned", lambda: ours("fp32")),
+        "gigakit bf16, memory returned": Way("returned", lambda: ours("bf16")),
+    }
+    if arguments.compiled:
+        ways["gigakit fp32, compiled blocks"] = Way("kept", lambda: ours("fp32", compiled=True))
+        ways["gigakit bf16, compiled blocks"] = Way("kept", lambda: ours("bf16", compiled=True))
+    return ways
+
+
+def seconds_in_products(step: Callable[[], None]) -> float:
+    """Return what a step spends in matrix products and convolutions, the median of three."""
+    # else it tells of each start and stop
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    taken = []
+    for _ in range(3):
+        with profile(activities=[ProfilerActivity.CPU]) as seen:
+            step()
+        events = [event for event in seen.key_averages() if event.key in PRODUCTS]
+        taken.append(sum(event.self_cpu_time_total for event in events) / 1e6)
+    return statistics.median(taken)
+
+
+def show_alone(name: str, way: Way) -> None:
+    """Print what a way takes in a process that does nothing else."""
+    memory_as(way.memory)
+    step = way.build()
+    step()
+    times, peak = once(lambda: [step() for _ in range(BATCHES)])
+    print(
+        f"{name}: {times.wall / BATCHES:.2f} s and {times.cpu / BATCHES:.2f} "
+        f"CPU s a step, {peak:.0f} MiB above what lies there between steps"
+    )
+    print(f"largest resident set of the process: {peak_memory_mb():.0f} MiB")
+
+
+def show_in_turns(ways: dict[str, Way], flops: float, images: int, turns: int) -> None:
+    """Print the ways' times, taken in turns, beside the floor."""
+    with kernels("medium"):
+        peak = 2 * 2048**3 / best_product_seconds(torch.randn(2048, 2048))
+    steps = {name: way.build() for name, way in ways.items()}
+
+    def warm(name: str) -> None:
+        memory_as(ways[name].memory)
+        steps[name]()
+
+    times = in_turns(steps, turns=turns, before=warm)
+    print(
+        f"{flops / 1e9:.0f} GFLOP a step of {images} images; the floor at this machine's "
+        f"float32 matmul rate, {peak / 1e9:.0f} GFLOP/s, is {flops / peak:.2f} s"
+    )
+    print(
+        "| way | s/step | CPU s/step | in products | images/s | GFLOP/s | of the peak "
+        "| published / this |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    base = times["published"]
+    for name, (cpu, wall) in times.items():
+        warm(name)
+        print(
+            f"| {name} | {wall:.2f} | {cpu:.2f} | {seconds_in_products(steps[name]):.2f} | "
+            f"{images / wall:.2f} | {flops / wall / 1e9:.0f} | {flops / wall / peak:.0%} | "
+            f"{base.wall / wall:.2f} (CPU {base.cpu / cpu:.2f}) |"
+        )
+
+
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
@@ -155,81 +270,12 @@ def main() -> None:
         arguments.local_crops,
         count=BATCHES,
     )
-
-    # one way alone needs no weights beside its own
-    own = (lambda: model) if arguments.alone else (lambda: copy.deepcopy(model))
-
-    def published(switch: str):  # noqa: ANN202
-        return stepping(PublishedStep(own(), drop_path=arguments.drop_path, lr=1e-3), switch)
-
-    def ours(precision: str, *, compiled: bool = False):  # noqa: ANN202
-        network = own()
-        if compiled:
-            compile_blocks(network)
-        return stepping(Gigakit(network, precision), "medium")
-
-    def stepping(step, switch: str):  # noqa: ANN001, ANN202
-        order = itertools.cycle(batches)
-
-        def run() -> None:
-            with kernels(switch):
-                step(next(order))
-
-        return run
-
-    ways = {
-        "published": ("by glibc", lambda: published("highest")),
-        "published, same switch": ("by glibc", lambda: published("medium")),
-        "published, same switch and memory": ("kept", lambda: published("medium")),
-        "gigakit fp32": ("kept", lambda: ours("fp32")),
-        "gigakit bf16": ("kept", lambda: ours("bf16")),
-        "gigakit fp32, memory returned": ("returned", lambda: ours("fp32")),
-        "gigakit bf16, memory returned": ("returned", lambda: ours("bf16")),
-    }
-    if arguments.compiled:
-        ways["gigakit fp32, compiled blocks"] = ("kept", lambda: ours("fp32", compiled=True))
-        ways["gigakit bf16, compiled blocks"] = ("kept", lambda: ours("bf16", compiled=True))
+    ways = ways_of(arguments, model, batches)
     if arguments.alone:
-        kept, way = ways[arguments.alone]
-        memory_as(kept)
-        step = way()
-        step()
-        times, peak = once(lambda: [step() for _ in batches])
-        print(
-            f"{arguments.alone}: {times.wall / BATCHES:.2f} s and {times.cpu / BATCHES:.2f} "
-            f"CPU s a step, {peak:.0f} MiB above what lies there between steps"
-        )
-        _print_peak()
+        show_alone(arguments.alone, ways[arguments.alone])
         return
     flops = nominal_flops(arguments.size, arguments, len(batches[0]["mask_indices"]))
-    with kernels("medium"):
-        peak = 2 * 2048**3 / _best_seconds(torch.randn(2048, 2048))
-    steps = {name: way() for name, (_, way) in ways.items()}
-
-    def warm(name: str) -> None:
-        memory_as(ways[name][0])
-        steps[name]()
-
-    times = in_turns(steps, turns=arguments.turns, before=warm)
-    print(
-        f"{flops / 1e9:.0f} GFLOP a step of {arguments.images} images; the floor at this machine's "
-        f"float32 matmul rate, {peak / 1e9:.0f} GFLOP/s, is {flops / peak:.2f} s"
-    )
-    print("| way | s/step | CPU s/step | images/s | GFLOP/s | of the peak | published / this |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    base = times["published"]
-    for name, (cpu, wall) in times.items():
-        print(
-            f"| {name} | {wall:.2f} | {cpu:.2f} | {arguments.images / wall:.2f} | "
-            f"{flops / wall / 1e9:.0f} | {flops / wall / peak:.0%} | "
-            f"{base.wall / wall:.2f} (CPU {base.cpu / cpu:.2f}) |"
-        )
-
-
-def _print_peak() -> None:
-    from gigakit.engine.resources import peak_memory_mb
-
-    print(f"largest resident set of the process: {peak_memory_mb():.0f} MiB")
+    show_in_turns(ways, flops, arguments.images, arguments.turns)
 
 
 if __name__ == "__main__":
