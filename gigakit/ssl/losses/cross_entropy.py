@@ -20,8 +20,8 @@ def cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> Tensor
 
     Targets need not sum to one, and have no gradient.
 
-    Formula: ``sum_k t_k logsumexp(s / temperature) - sum_k t_k s_k / temperature``. Of 65,536
-    prototypes neither logarithms nor probabilities are kept for the backward pass.
+    Of 65,536 prototypes neither logarithms nor probabilities are kept for the backward pass, which
+    makes them again: ``(sum_k t_k) softmax(s / temperature) - t``, over the temperature.
 
     Args:
         logits: ``(N, K)``.
@@ -36,29 +36,25 @@ def cross_entropy(logits: Tensor, targets: Tensor, temperature: float) -> Tensor
 class _SoftCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor, temperature: float) -> Tensor:
-        losses, normalizers, totals = [], [], []
+        ctx.save_for_backward(logits, targets)
+        ctx.temperature = temperature
+        # of no rows too
+        losses = [at_least_float32(logits[:0]).sum(dim=1)]
         for rows, target in _pieces(logits, targets):
             scaled = at_least_float32(logits[rows]) / temperature
-            normalizers.append(scaled.logsumexp(dim=1))
-            totals.append(target.sum(dim=1))
-            losses.append(totals[-1] * normalizers[-1] - torch.linalg.vecdot(target, scaled))
-        empty = at_least_float32(logits[:0]).sum(dim=1)
-        ctx.save_for_backward(
-            logits, targets, torch.cat([empty, *normalizers]), torch.cat([empty, *totals])
-        )
-        ctx.temperature = temperature
-        return torch.cat([empty, *losses])
+            losses.append(-torch.linalg.vecdot(target, scaled.log_softmax(dim=1)))
+        return torch.cat(losses)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, None, None]:
-        logits, targets, normalizer, total = ctx.saved_tensors
+        logits, targets = ctx.saved_tensors
         scale = (outer / ctx.temperature).unsqueeze(1)
         gradient = torch.empty_like(logits)
         for rows, target in _pieces(logits, targets):
-            share = at_least_float32(logits[rows]).div(ctx.temperature)
-            share.sub_(normalizer[rows].unsqueeze(1)).exp_().mul_(total[rows].unsqueeze(1))
-            gradient[rows] = share.sub_(target).mul_(scale[rows])
+            share = (at_least_float32(logits[rows]) / ctx.temperature).softmax(dim=1)
+            share.mul_(target.sum(dim=1, keepdim=True)).sub_(target)
+            gradient[rows] = share.mul_(scale[rows])
         return gradient, None, None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.profiler import ProfilerActivity, profile
 from safetensors.torch import load_file
 
 from gigakit.core.errors import ConfigError
@@ -67,3 +68,20 @@ def test_both_kinds_of_tokens_at_once_are_two_calls(settings):
         gradients.append([loss, *torch.autograd.grad(loss, wanted)])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_under_autocast_both_kinds_share_one_copy_of_the_prototypes():
+    torch.manual_seed(0)
+    head = build()
+    cls, patches = torch.randn(3, 40), torch.randn(7, 40)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = head.forward_both(cls, patches)
+        apart = [head(cls), head(patches, patches=True)]
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+            head.forward_both(cls, patches)
+    for one, other in zip(found, apart, strict=True):
+        assert one.dtype == torch.bfloat16
+        torch.testing.assert_close(one, other)
+    size = list(head.last_layer.weight_v.shape)
+    casts = [e for e in seen.events() if e.name == "aten::copy_" and e.input_shapes[0] == size]
+    assert len(casts) == 1
