@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch.profiler import ProfilerActivity, profile
 from safetensors.torch import load_file
+from torch.profiler import ProfilerActivity, profile
 
 from gigakit.core.errors import ConfigError
 from gigakit.registry import HEADS
