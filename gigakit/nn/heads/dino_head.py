@@ -28,7 +28,8 @@ class _Prototypes(nn.Module):
         # in one pass, and so is its backward
         weight = torch._weight_norm(self.weight_v, self.weight_g, 0)
         device = weight.device.type
-        if torch.is_autocast_enabled(device):
+        # the meta device has none
+        if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
             # autocast would do it for each of the tokens' products: it remembers parameters alone
             weight = weight.to(torch.get_autocast_dtype(device))
         return [functional.linear(x, weight) for x in tokens]
